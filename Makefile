@@ -1,0 +1,28 @@
+VENV ?= .venv
+PY := $(VENV)/bin/python
+SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp') setup.py pyproject.toml
+
+# build: virtual environment, pinned dependencies, extensions for every instruction set (nothing to do when nothing changed)
+build: $(VENV)/.built
+$(VENV)/.installed: requirements-dev.txt
+	test -x $(PY) || python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+	touch $@
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# test: everything that needs no GPU
+test: build
+	$(PY) -m pytest -q
+
+# lint: style and types
+lint: $(VENV)/.installed
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+# clean: removes what was built
+clean:
+	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built
+
+.PHONY: build test lint clean

@@ -1,0 +1,224 @@
+// Screening, scaling and balancing: steps 1 and 2 of xGEEV (xLANGE 'M', xLASCL, xGEBAL).
+#pragma once
+#include "tile.h"
+
+namespace sk {
+
+// Matrices that hold NaN or Inf become zero matrices and are reported; the others are left alone.
+template <class L>
+SK_HD mask_t<L> screen_nonfinite(Tile<L> h, L& amax) {
+  using T = real_t<L>;
+  amax = L(0);
+  mask_t<L> bad = amax > L(1);
+  for (int i = 0; i < h.n; ++i)
+    for (int j = 0; j < h.n; ++j) {
+      L a = lane_abs(h(i, j));
+      bad = bad | !(a <= L(Machine<T>::largest));
+      amax = lane_max(a, amax);
+    }
+  if (lane_any(bad)) {
+    amax = lane_select(bad, L(0), amax);
+    for (int i = 0; i < h.n; ++i)
+      for (int j = 0; j < h.n; ++j) h(i, j) = lane_select(bad, L(0), h(i, j));
+  }
+  return bad;
+}
+
+// The factor 2^-e for which max|a| lies within the bounds of Machine<T>; 1 where it does already.  Powers of two are
+// exact; applied in two halves because 2^-e itself may not be representable.  Returns the inverse halves to undo it.
+template <class L>
+struct ScaleFactors {
+  L undo_first, undo_second;
+  bool any;
+};
+
+template <class L>
+SK_HD ScaleFactors<L> scale_to_bounds(Tile<L> h, L amax) {
+  using T = real_t<L>;
+  const L bound(Machine<T>::norm_bound), one(1);
+  mask_t<L> tiny = (amax > L(0)) & (amax < one / bound), huge = amax > bound;
+  ScaleFactors<L> f{one, one, false};
+  if (!lane_any(tiny | huge)) return f;
+  f.any = true;
+  // tiny: bring denormals into the normal range first, then to 1/bound.  huge: down to the bound.
+  const L lift(T(1) / Machine<T>::safmin);
+  L first = lane_select(amax < L(Machine<T>::safmin) * L(Machine<T>::norm_bound), lift, one);
+  first = lane_select(tiny, first, one);
+  L p = lane_pow2_floor(lane_max(amax * first, L(Machine<T>::safmin)));
+  // a lifted matrix may already exceed the lower bound: then the second factor brings it back down to it
+  L second = lane_select(tiny, (one / bound) / p, lane_select(huge, bound / p, one));
+  for (int i = 0; i < h.n; ++i)
+    for (int j = 0; j < h.n; ++j) h(i, j) = h(i, j) * first * second;
+  f.undo_first = one / first;
+  f.undo_second = one / second;
+  return f;
+}
+
+template <class L>
+SK_HD L unscale(L x, const ScaleFactors<L>& f) {
+  return x * f.undo_second * f.undo_first;
+}
+
+// xGEBAL 'P' on one matrix of the group: moves rows and columns that isolate an eigenvalue to the outside.
+template <class L>
+SK_HD void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& hi) {
+  const int n = h.n;
+  auto swap_with = [&](int j, int m, int top) {
+    if (j == m) return;
+    uint8_t p = perm[j];
+    perm[j] = perm[m];
+    perm[m] = p;
+    for (int i = 0; i <= top; ++i) {
+      auto t = lane_get(h(i, j), w);
+      lane_set(h(i, j), w, lane_get(h(i, m), w));
+      lane_set(h(i, m), w, t);
+    }
+    for (int i = 0; i < n; ++i) {
+      auto t = lane_get(h(j, i), w);
+      lane_set(h(j, i), w, lane_get(h(m, i), w));
+      lane_set(h(m, i), w, t);
+    }
+  };
+  lo = 0;
+  hi = n - 1;
+  for (bool found = true; found;) {  // rows isolating an eigenvalue are pushed down
+    found = false;
+    for (int i = hi; i >= 0 && !found; --i) {
+      bool isolated = true;
+      for (int j = 0; j <= hi && isolated; ++j) isolated = i == j || lane_get(h(i, j), w) == 0;
+      if (!isolated) continue;
+      swap_with(i, hi, hi);
+      if (hi == 0) return;
+      --hi;
+      found = true;
+    }
+  }
+  for (bool found = true; found;) {  // columns isolating an eigenvalue are pushed left
+    found = false;
+    for (int j = lo; j <= hi && !found; ++j) {
+      bool isolated = true;
+      for (int i = lo; i <= hi && isolated; ++i) isolated = i == j || lane_get(h(i, j), w) == 0;
+      if (!isolated) continue;
+      swap_with(j, lo, hi);
+      ++lo;
+      found = true;
+    }
+  }
+}
+
+// sqrt(sum a_i^2) over count entries at a stride, inside [lo, hi] of each lane; `scaled` avoids under- and overflow.
+template <class L>
+SK_HD void masked_norms(Tile<L> h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) {
+  using T = real_t<L>;
+  L cc(0), rr(0), cm(0), rm(0);
+  ca = ra = L(0);
+  for (int k = 0; k < h.n; ++k) {
+    mask_t<L> above = L(T(k)) >= lo, below = L(T(k)) <= hi, inside = above & below;
+    L col = lane_abs(h(k, i)), row = lane_abs(h(i, k));
+    ca = lane_max(ca, lane_select(below, col, L(0)));
+    ra = lane_max(ra, lane_select(above, row, L(0)));
+    col = lane_select(inside, col, L(0));
+    row = lane_select(inside, row, L(0));
+    cc = lane_fma(col, col, cc);
+    rr = lane_fma(row, row, rr);
+    cm = lane_max(cm, col);
+    rm = lane_max(rm, row);
+  }
+  c = lane_sqrt(cc);
+  r = lane_sqrt(rr);
+  const L small(sizeof(T) == 4 ? T(1e-15) : T(1e-140));
+  mask_t<L> lost = ((cm > L(0)) & (c < small)) | ((rm > L(0)) & (r < small));
+  if (!lane_any(lost)) return;
+  L pc = lane_pow2_floor(lane_max(cm, L(Machine<T>::safmin))), pr = lane_pow2_floor(lane_max(rm, L(Machine<T>::safmin)));
+  cc = rr = L(0);
+  for (int k = 0; k < h.n; ++k) {
+    mask_t<L> inside = (L(T(k)) >= lo) & (L(T(k)) <= hi);
+    L col = lane_select(inside, h(k, i), L(0)) / pc, row = lane_select(inside, h(i, k), L(0)) / pr;
+    cc = lane_fma(col, col, cc);
+    rr = lane_fma(row, row, rr);
+  }
+  c = lane_select(lost, lane_sqrt(cc) * pc, c);
+  r = lane_select(lost, lane_sqrt(rr) * pr, r);
+}
+
+// xGEBAL 'S': scales row i by 1/f and column i by f, f a power of two, until the 2-norms of row and column i are within
+// a factor of two (James, Langou and Lowery, arXiv:1401.5766).
+template <class L>
+SK_HD void equilibrate(Tile<L> h, L lo, L hi, L* scale) {
+  using T = real_t<L>;
+  const L sfmin1(Machine<T>::safmin / Machine<T>::ulp), sfmax1(T(1) / (Machine<T>::safmin / Machine<T>::ulp));
+  const L sfmin2(Machine<T>::safmin / Machine<T>::ulp * 2), sfmax2(T(1) / (Machine<T>::safmin / Machine<T>::ulp * 2));
+  const L half(T(0.5)), two(2), one(1), zero(0);
+  mask_t<L> sweeping = hi >= lo;  // lanes whose last sweep changed something
+  while (lane_any(sweeping)) {
+    mask_t<L> changed = one < zero;
+    for (int i = 0; i < h.n; ++i) {
+      mask_t<L> here = sweeping & (L(T(i)) >= lo) & (L(T(i)) <= hi);
+      L c, r, ca, ra;
+      masked_norms(h, i, lo, hi, c, r, ca, ra);
+      here = here & (c > zero) & (r > zero);
+      L f = one, g = r * half, s = c + r;
+      for (;;) {
+        mask_t<L> grow = here & (c < g) & (lane_max(f, lane_max(c, ca)) < sfmax2) & (lane_min(r, lane_min(g, ra)) > sfmin2);
+        if (!lane_any(grow)) break;
+        L up = lane_select(grow, two, one), down = lane_select(grow, half, one);
+        f = f * up, c = c * up, ca = ca * up;
+        r = r * down, g = g * down, ra = ra * down;
+      }
+      g = c * half;
+      for (;;) {
+        mask_t<L> shrink = here & (g >= r) & (lane_max(r, ra) < sfmax2) & (lane_min(lane_min(f, c), lane_min(g, ca)) > sfmin2);
+        if (!lane_any(shrink)) break;
+        L up = lane_select(shrink, two, one), down = lane_select(shrink, half, one);
+        f = f * down, c = c * down, g = g * down, ca = ca * down;
+        r = r * up, ra = ra * up;
+      }
+      here = here & (c + r < L(T(0.95)) * s) & (f != one);
+      here = here & !((f < one) & (scale[i] < one) & (f * scale[i] <= sfmin1));
+      here = here & !((f > one) & (scale[i] > one) & (scale[i] >= sfmax1 / f));
+      if (!lane_any(here)) continue;
+      changed = changed | here;
+      f = lane_select(here, f, one);
+      L inverse = one / f;
+      scale[i] = scale[i] * f;
+      for (int k = 0; k < h.n; ++k) h(i, k) = h(i, k) * inverse;
+      for (int k = 0; k < h.n; ++k) h(k, i) = h(k, i) * f;
+    }
+    sweeping = changed;
+  }
+}
+
+template <class L>
+SK_HD void balance(Workspace<L>& ws) {
+  using T = real_t<L>;
+  Tile<L> h = ws.h;
+  const int n = h.n;
+  // A row or a column whose off-diagonal entries are all zero starts the permutation; most matrices have none.
+  mask_t<L> isolated = L(1) < L(0);
+  for (int i = 0; i < n; ++i) {
+    L row(0), col(0);
+    for (int k = 0; k < n; ++k) {
+      if (k == i) continue;
+      row = lane_max(row, lane_abs(h(i, k)));
+      col = lane_max(col, lane_abs(h(k, i)));
+    }
+    isolated = isolated | (row == L(0)) | (col == L(0));
+  }
+  L lo(0), hi(T(n - 1));
+  if (lane_any(isolated)) {
+    L flag = lane_select(isolated, L(1), L(0));
+    ws.permuted = true;
+    for (int w = 0; w < width_v<L>; ++w) {
+      uint8_t* perm = ws.perm + w * n;
+      for (int i = 0; i < n; ++i) perm[i] = uint8_t(i);
+      if (lane_get(flag, w) == 0) continue;
+      int l, u;
+      isolate_eigenvalues(h, w, perm, l, u);
+      lane_set(lo, w, T(l));
+      lane_set(hi, w, T(u));
+    }
+  }
+  equilibrate(h, lo, hi, ws.scale);
+}
+
+}  // namespace sk

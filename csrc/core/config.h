@@ -1,0 +1,15 @@
+// Portability of the core: the same source is compiled by g++/clang (SIMD lanes) and by nvcc (the scalar lane).
+#pragma once
+
+#if defined(__CUDACC__)
+#define SK_HD __host__ __device__ __forceinline__
+#else
+#define SK_HD inline __attribute__((always_inline))
+#endif
+
+// The rows that a scalar lane updates never overlap: let the compiler vectorise within the matrix.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#define SK_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define SK_INDEPENDENT
+#endif

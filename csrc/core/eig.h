@@ -1,0 +1,45 @@
+// The whole pipeline of xGEEV for one lane group.
+#pragma once
+#include "balance.h"
+#include "eigenvectors.h"
+#include "francis.h"
+#include "hessenberg.h"
+#include "standardize.h"
+
+namespace sk {
+
+struct EigOptions {
+  bool left, right, balance;
+};
+
+// Eigenvalues of the scaled matrix into ws.wr, ws.wi, and the Schur form of the balanced matrix where Schur is set.
+// info per lane: 0; 1..n where the iteration did not converge (eigenvalues info..n-1 are right); n + 1 where the matrix
+// holds NaN or Inf.
+template <class L>
+struct SchurResult {
+  L info;
+  ScaleFactors<L> factors;  // unscale(x, factors) gives eigenvalues of A
+};
+
+template <bool Schur, class L>
+SK_HD SchurResult<L> schur(Workspace<L>& ws, bool balanced) {
+  using T = real_t<L>;
+  const int n = ws.h.n;
+  L amax;
+  mask_t<L> bad = screen_nonfinite(ws.h, amax);
+  SchurResult<L> result;
+  result.factors = scale_to_bounds(ws.h, amax);
+  for (int i = 0; i < n; ++i) ws.scale[i] = L(1);
+  ws.permuted = false;
+  if (balanced) balance(ws);
+  L *tau = ws.x, *v = ws.x + n;
+  reduce_to_hessenberg(ws.h, tau, v);
+  if (Schur) form_orthogonal_factor(ws.h, tau, v, ws.zt);
+  clear_below_subdiagonal(ws.h);
+  result.info = francis<Schur>(ws.h, ws.zt);
+  standardize_blocks<Schur>(ws.h, ws.zt, ws.wr, ws.wi);
+  result.info = lane_select(bad, L(T(n + 1)), result.info);
+  return result;
+}
+
+}  // namespace sk

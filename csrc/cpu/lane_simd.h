@@ -1,0 +1,208 @@
+// SimdLane<T, W, U>: U native registers of W numbers each, on the vector types of g++ and clang.
+// Two registers per value (U = 2) keep two independent dependency chains in flight, which hides the latency of square
+// root and division; one over-wide compiler vector instead would break compares and selects apart.
+#pragma once
+#include "../core/lane.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace sk {
+
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> {
+  using type = int32_t;
+};
+template <>
+struct IntOf<double> {
+  using type = int64_t;
+};
+
+template <class T, int Bytes>
+struct RawVector {  // g++ accepts a dependent vector_size only inside a struct
+  using type [[gnu::vector_size(Bytes)]] = T;
+};
+
+template <class T, int W>
+using Vec = typename RawVector<T, W * sizeof(T)>::type;
+template <class T, int W>
+using IntVec = typename RawVector<typename IntOf<T>::type, W * sizeof(T)>::type;
+
+template <class T, int W, int U>
+struct SimdMask {
+  IntVec<T, W> m[U];
+};
+
+template <class T, int W, int U>
+struct SimdLane {
+  Vec<T, W> v[U];
+  SimdLane() = default;
+  SK_HD SimdLane(T x) {
+    for (int u = 0; u < U; ++u) v[u] = x - Vec<T, W>{};
+  }
+};
+
+template <class T, int W, int U>
+struct LaneTraits<SimdLane<T, W, U>> {
+  using real = T;
+  using mask = SimdMask<T, W, U>;
+  static constexpr int width = W * U;
+};
+
+#define SK_LANE template <class T, int W, int U> SK_HD
+#define SK_BINARY(op)                                                                     \
+  SK_LANE SimdLane<T, W, U> operator op(SimdLane<T, W, U> a, SimdLane<T, W, U> b) {       \
+    for (int u = 0; u < U; ++u) a.v[u] = a.v[u] op b.v[u];                                \
+    return a;                                                                             \
+  }
+SK_BINARY(+)
+SK_BINARY(-)
+SK_BINARY(*)
+SK_BINARY(/)
+#undef SK_BINARY
+SK_LANE SimdLane<T, W, U> operator-(SimdLane<T, W, U> a) {
+  for (int u = 0; u < U; ++u) a.v[u] = -a.v[u];
+  return a;
+}
+#define SK_COMPARE(op)                                                                    \
+  SK_LANE SimdMask<T, W, U> operator op(SimdLane<T, W, U> a, SimdLane<T, W, U> b) {       \
+    SimdMask<T, W, U> r;                                                                  \
+    for (int u = 0; u < U; ++u) r.m[u] = a.v[u] op b.v[u];                                \
+    return r;                                                                             \
+  }
+SK_COMPARE(<)
+SK_COMPARE(<=)
+SK_COMPARE(>)
+SK_COMPARE(>=)
+SK_COMPARE(==)
+SK_COMPARE(!=)
+#undef SK_COMPARE
+SK_LANE SimdMask<T, W, U> operator&(SimdMask<T, W, U> a, SimdMask<T, W, U> b) {
+  for (int u = 0; u < U; ++u) a.m[u] &= b.m[u];
+  return a;
+}
+SK_LANE SimdMask<T, W, U> operator|(SimdMask<T, W, U> a, SimdMask<T, W, U> b) {
+  for (int u = 0; u < U; ++u) a.m[u] |= b.m[u];
+  return a;
+}
+SK_LANE SimdMask<T, W, U> operator!(SimdMask<T, W, U> a) {
+  for (int u = 0; u < U; ++u) a.m[u] = ~a.m[u];
+  return a;
+}
+SK_LANE SimdLane<T, W, U> lane_select(SimdMask<T, W, U> m, SimdLane<T, W, U> a, SimdLane<T, W, U> b) {
+  for (int u = 0; u < U; ++u) a.v[u] = m.m[u] ? a.v[u] : b.v[u];
+  return a;
+}
+SK_LANE bool lane_any(SimdMask<T, W, U> a) {
+  IntVec<T, W> m = a.m[0];
+  for (int u = 1; u < U; ++u) m |= a.m[u];
+#if defined(__AVX512F__)
+  if constexpr (sizeof(m) == 64) return _mm512_test_epi64_mask((__m512i)m, (__m512i)m) != 0;
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(m) == 32) return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#endif
+  int64_t words[sizeof(m) / 8], any = 0;
+  memcpy(words, &m, sizeof m);
+  for (int64_t w : words) any |= w;
+  return any != 0;
+}
+
+// One native register.  The loops compile to one vector instruction where no intrinsic is named.
+template <class T, int W>
+SK_HD Vec<T, W> vec_fma(Vec<T, W> a, Vec<T, W> b, Vec<T, W> c) {
+  using V = Vec<T, W>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 8) return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#endif
+#if defined(__FMA__)
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4) return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 8) return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#endif
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  V r;
+  for (int w = 0; w < W; ++w) r[w] = lane_fma(T(a[w]), T(b[w]), T(c[w]));
+  return r;
+#else
+  return a * b + c;
+#endif
+}
+template <class T, int W>
+SK_HD Vec<T, W> vec_sqrt(Vec<T, W> a) {
+  using V = Vec<T, W>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) return (V)_mm512_sqrt_ps((__m512)a);
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 8) return (V)_mm512_sqrt_pd((__m512d)a);
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4) return (V)_mm256_sqrt_ps((__m256)a);
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 8) return (V)_mm256_sqrt_pd((__m256d)a);
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(V) == 16 && sizeof(T) == 4) return (V)_mm_sqrt_ps((__m128)a);
+  if constexpr (sizeof(V) == 16 && sizeof(T) == 8) return (V)_mm_sqrt_pd((__m128d)a);
+#endif
+  V r;
+  for (int w = 0; w < W; ++w) r[w] = lane_sqrt(T(a[w]));
+  return r;
+}
+
+SK_LANE SimdLane<T, W, U> lane_fma(SimdLane<T, W, U> a, SimdLane<T, W, U> b, SimdLane<T, W, U> c) {
+  for (int u = 0; u < U; ++u) a.v[u] = vec_fma<T, W>(a.v[u], b.v[u], c.v[u]);
+  return a;
+}
+SK_LANE SimdLane<T, W, U> lane_sqrt(SimdLane<T, W, U> a) {
+  for (int u = 0; u < U; ++u) a.v[u] = vec_sqrt<T, W>(a.v[u]);
+  return a;
+}
+template <class T>
+constexpr typename IntOf<T>::type sign_bit = typename IntOf<T>::type(1) << (8 * sizeof(T) - 2) << 1;
+template <class T>
+constexpr typename IntOf<T>::type exponent_bits = 0;
+template <>
+constexpr int32_t exponent_bits<float> = 0x7f800000;
+template <>
+constexpr int64_t exponent_bits<double> = 0x7ff0000000000000;
+
+SK_LANE SimdLane<T, W, U> lane_abs(SimdLane<T, W, U> a) {
+  for (int u = 0; u < U; ++u) a.v[u] = (Vec<T, W>)((IntVec<T, W>)a.v[u] & ~sign_bit<T>);
+  return a;
+}
+SK_LANE SimdLane<T, W, U> lane_copysign(SimdLane<T, W, U> a, SimdLane<T, W, U> s) {
+  for (int u = 0; u < U; ++u)
+    a.v[u] = (Vec<T, W>)(((IntVec<T, W>)a.v[u] & ~sign_bit<T>) | ((IntVec<T, W>)s.v[u] & sign_bit<T>));
+  return a;
+}
+SK_LANE SimdLane<T, W, U> lane_pow2_floor(SimdLane<T, W, U> a) {
+  for (int u = 0; u < U; ++u) a.v[u] = (Vec<T, W>)((IntVec<T, W>)a.v[u] & exponent_bits<T>);
+  return a;
+}
+SK_LANE SimdLane<T, W, U> lane_max(SimdLane<T, W, U> a, SimdLane<T, W, U> b) {
+  for (int u = 0; u < U; ++u) a.v[u] = a.v[u] > b.v[u] ? a.v[u] : b.v[u];
+  return a;
+}
+SK_LANE SimdLane<T, W, U> lane_min(SimdLane<T, W, U> a, SimdLane<T, W, U> b) {
+  for (int u = 0; u < U; ++u) a.v[u] = a.v[u] < b.v[u] ? a.v[u] : b.v[u];
+  return a;
+}
+SK_LANE T lane_get(const SimdLane<T, W, U>& a, int w) {
+  T x;
+  memcpy(&x, reinterpret_cast<const char*>(&a) + w * sizeof(T), sizeof x);
+  return x;
+}
+SK_LANE void lane_set(SimdLane<T, W, U>& a, int w, T x) {
+  memcpy(reinterpret_cast<char*>(&a) + w * sizeof(T), &x, sizeof x);
+}
+SK_LANE T lane_hmax(SimdLane<T, W, U> a) {
+  T r = a.v[0][0];
+  for (int u = 0; u < U; ++u)
+    for (int w = 0; w < W; ++w) r = a.v[u][w] > r ? a.v[u][w] : r;
+  return r;
+}
+SK_LANE T lane_hmin(SimdLane<T, W, U> a) { return -lane_hmax(-a); }
+#undef SK_LANE
+
+}  // namespace sk
