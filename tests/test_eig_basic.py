@@ -49,6 +49,16 @@ def test_bad_matrix_harms_nobody(dtype):
         sk.linalg.eig(A)
 
 
+@pytest.mark.parametrize("n", [20, 48, 64, 96])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_where_mkl_does_not_converge(n, dtype):
+    signs = (-1.0) ** torch.arange(n, dtype=dtype)
+    nilpotent = torch.outer(torch.ones(n, dtype=dtype), signs)
+    for A in (torch.ones(n, n, dtype=dtype), torch.full((n, n), 1 / 3, dtype=dtype), nilpotent):
+        w, V = sk.linalg.eig(A)
+        assert residual(A, w, V)(torch.finfo(dtype).eps) / n <= 1  # |A V - V W| <= n ulp |A| |V|
+
+
 def test_lapack_path_sizes_and_complex():
     torch.manual_seed(0)
     for A in (torch.randn(3, 130, 130, dtype=torch.float64), torch.randn(5, 6, 6, dtype=torch.complex128)):

@@ -34,12 +34,12 @@ SK_HD void reduce_to_hessenberg(Tile<L> h, L* tau, L* v) {
     L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
     beta = lane_select(reflect, beta, L(1));
     L t = lane_select(reflect, (beta - scaled) / beta, L(0));
-    L inverse = lane_select(reflect, gain / lane_select(reflect, scaled - beta, L(1)), L(0));
+    L inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
     tau[k] = t;
     h(k + 1, k) = lane_select(reflect, beta / gain, alpha);
     v[k + 1] = L(1);
     for (int i = k + 2; i < n; ++i) {
-      v[i] = h(i, k) * inverse;
+      v[i] = h(i, k) * gain * inverse;  // in this order: gain * inverse may overflow
       h(i, k) = v[i];
     }
     // From the left: A(k+1:n, k+1:n) -= v (tau v^T A), four columns at a time.
