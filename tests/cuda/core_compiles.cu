@@ -1,0 +1,24 @@
+// csrc/core with the scalar lane, as a CUDA thread would run it: compiled only, so that one source stays one source.
+#include "core/eig.h"
+
+template <class T>
+struct StoreVectors {
+  T* out;
+  int n;
+  __device__ void operator()(const sk::ColumnPair<T>& c, const T* yr, const T* yi) const {
+    if (c.bottom < 0) return;
+    for (int i = 0; i < n; ++i) out[int(c.bottom) * n + i] = yr[i] + yi[i];
+  }
+};
+
+template <class T>
+__global__ void eig_kernel(T* storage, uint8_t* perm, T* vectors, int* info, int n) {
+  sk::Workspace<T> ws(storage, perm, n, true);
+  sk::SchurResult<T> s = sk::schur<true>(ws, true);
+  sk::eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, false, ws.x, StoreVectors<T>{vectors, n});
+  sk::reflect_for_left(ws.h, ws.zt, ws.wr, ws.wi);
+  info[0] = int(s.info);
+}
+
+template __global__ void eig_kernel<float>(float*, uint8_t*, float*, int*, int);
+template __global__ void eig_kernel<double>(double*, uint8_t*, double*, int*, int);
