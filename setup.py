@@ -6,6 +6,7 @@ The LibTorch stable ABI and the limited Python API give one wheel for Python >= 
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -22,16 +23,19 @@ X86_ISAS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
 }
 ISAS = X86_ISAS if platform.machine() in {"x86_64", "AMD64"} else {"default": []}
+if wanted := os.environ.get("SPECTRAL_ISAS"):  # a subset, for a quick build while developing: SPECTRAL_ISAS=avx512
+    ISAS = {isa: ISAS[isa] for isa in wanted.split(",")}
 # No fast-math; products are contracted only where the source says lane_fma, so that every lane width gives the same bits.
 COMMON = ["-O3", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-Wno-ignored-attributes"]
 MACROS = [("TORCH_TARGET_VERSION", "0x020a000000000000"), ("Py_LIMITED_API", "0x030A0000")]
+CPU_SOURCES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc" / "cpu").glob("*.cpp"))
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.h"))
 
 
 def cpu_extension(isa: str, flags: list[str]) -> CppExtension:
     return CppExtension(
         f"spectral_kernels._cpu_{isa}",
-        ["csrc/cpu/eig.cpp"],
+        CPU_SOURCES,
         depends=HEADERS,
         define_macros=[*MACROS, ("SK_MODULE_NAME", f"_cpu_{isa}")],
         extra_compile_args=[*COMMON, *flags],
@@ -41,6 +45,6 @@ def cpu_extension(isa: str, flags: list[str]) -> CppExtension:
 
 setup(
     ext_modules=[cpu_extension(isa, flags) for isa, flags in ISAS.items()],
-    cmdclass={"build_ext": BuildExtension.with_options(use_ninja=False, no_python_abi_suffix=True)},
+    cmdclass={"build_ext": BuildExtension.with_options(no_python_abi_suffix=True)},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

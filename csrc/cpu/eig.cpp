@@ -1,5 +1,4 @@
 // spectral_kernels::eig on CPU tensors: checks, allocation, threads, registration (LibTorch stable ABI).
-#include <Python.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -80,13 +79,3 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& A, bool left, bool 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(spectral_kernels, CPU, m) { m.impl("eig_simd", TORCH_BOX(&eig)); }
-
-// An importable module without contents: importing it runs the registration above.
-#define SK_CONCAT_(a, b) a##b
-#define SK_CONCAT(a, b) SK_CONCAT_(a, b)
-#define SK_STRING_(x) #x
-#define SK_STRING(x) SK_STRING_(x)
-extern "C" __attribute__((visibility("default"))) PyObject* SK_CONCAT(PyInit_, SK_MODULE_NAME)(void) {
-  static PyModuleDef definition = {PyModuleDef_HEAD_INIT, SK_STRING(SK_MODULE_NAME), nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
-  return PyModule_Create(&definition);
-}
