@@ -13,3 +13,9 @@
 #else
 #define SK_INDEPENDENT
 #endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define SK_UNROLL _Pragma("GCC unroll 8")
+#else
+#define SK_UNROLL _Pragma("unroll")
+#endif

@@ -36,7 +36,7 @@ SK_HD SchurResult<L> schur(Workspace<L>& ws, bool balanced) {
   reduce_to_hessenberg(ws.h, tau, v);
   if (Schur) form_orthogonal_factor(ws.h, tau, v, ws.zt);
   clear_below_subdiagonal(ws.h);
-  result.info = francis<Schur>(ws.h, ws.zt);
+  result.info = francis<Schur>(ws.h, ws.zt, ws.chain);
   standardize_blocks<Schur>(ws.h, ws.zt, ws.wr, ws.wi);
   result.info = lane_select(bad, L(T(n + 1)), result.info);
   return result;

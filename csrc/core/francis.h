@@ -10,11 +10,16 @@
 
 namespace sk {
 
+// Steps of a sweep that are done together.
+constexpr int steps_per_block = 4;
+
 template <class L>
 struct FrancisState {
   L hi, lo;         // the window of each lane; hi < 0: finished
   L stalled;        // iterations since the last deflation ("KDEFL")
   L h11, h21, h12, h22;  // trailing 2x2 block of the window
+  L small_product;  // 48 ulp |H|_F^3
+  int last;         // the largest hi of the group
   L failed;         // 1 + hi of a lane that ran out of iterations, else 0
 };
 
@@ -42,34 +47,48 @@ SK_HD mask_t<L> negligible_subdiagonal(Tile<L> h, int k, mask_t<L> here, L smlnu
   return tiny | (candidate & (ba * (ab / s) <= lane_max(smlnum, ulp * (bb * (aa / s)))));
 }
 
-// Finds each lane's active window from the bottom up, deflating 1x1 and 2x2 blocks on the way, and captures the
-// trailing 2x2 block of the window for the shifts.
+// Finds each lane's active window from the bottom up, deflating 1x1 and 2x2 blocks on the way.  The loop's own test is
+// a necessary condition for negligible_subdiagonal, in as few operations as possible.
 template <class L>
 SK_HD void deflate_and_find_windows(Tile<L> h, FrancisState<L>& s, L smlnum) {
   using T = real_t<L>;
+  const L ulp(Machine<T>::ulp);
   mask_t<L> searching = s.hi >= L(0);
   s.lo = L(0);
-  for (int k = int(lane_hmax(s.hi)); k >= 1; --k) {
+  int k = int(lane_hmax(s.hi));
+  L below = lane_abs(h(k, k));
+  for (; k >= 1; --k) {
+    L above = lane_abs(h(k - 1, k - 1));
+    L tst = above + below;
+    below = above;
+    mask_t<L> suspect = (lane_abs(h(k, k - 1)) <= lane_max(ulp * tst, smlnum)) | (tst == L(0));
+    if (!lane_any(suspect)) continue;
     mask_t<L> here = searching & (L(T(k)) <= s.hi);
     mask_t<L> cut = negligible_subdiagonal(h, k, here, smlnum);
-    if (lane_any(cut)) {
-      h(k, k - 1) = lane_select(cut, L(0), h(k, k - 1));
-      mask_t<L> block = cut & (L(T(k)) >= s.hi - L(1));  // a 1x1 or 2x2 block has split off
-      mask_t<L> window = cut & !block;
-      s.lo = lane_select(window, L(T(k)), s.lo);
-      searching = searching & !window;
-      s.hi = lane_select(block, L(T(k - 1)), s.hi);
-      s.stalled = lane_select(block, L(0), s.stalled);
-      here = here & !cut;
-      if (!lane_any(searching)) break;
-    }
-    mask_t<L> bottom = here & (L(T(k)) == s.hi);
-    s.h22 = lane_select(bottom, h(k, k), s.h22);
-    s.h21 = lane_select(bottom, h(k, k - 1), s.h21);
-    s.h12 = lane_select(bottom, h(k - 1, k), s.h12);
-    s.h11 = lane_select(bottom, h(k - 1, k - 1), s.h11);
+    if (!lane_any(cut)) continue;
+    h(k, k - 1) = lane_select(cut, L(0), h(k, k - 1));
+    mask_t<L> block = cut & (L(T(k)) >= s.hi - L(1));  // a 1x1 or 2x2 block has split off
+    mask_t<L> window = cut & !block;
+    s.lo = lane_select(window, L(T(k)), s.lo);
+    searching = searching & !window;
+    s.hi = lane_select(block, L(T(k - 1)), s.hi);
+    s.stalled = lane_select(block, L(0), s.stalled);
+    if (!lane_any(searching)) break;
   }
   s.hi = lane_select(searching & (s.hi <= L(1)), L(-1), s.hi);
+}
+
+// The trailing 2x2 block of each lane's window, for the shifts.
+template <class L>
+SK_HD void capture_trailing_block(Tile<L> h, FrancisState<L>& s, int lowest) {
+  using T = real_t<L>;
+  for (int k = s.last; k >= lowest; --k) {
+    mask_t<L> here = L(T(k)) == s.hi;
+    s.h22 = lane_select(here, h(k, k), s.h22);
+    s.h21 = lane_select(here, h(k, k - 1), s.h21);
+    s.h12 = lane_select(here, h(k - 1, k), s.h12);
+    s.h11 = lane_select(here, h(k - 1, k - 1), s.h11);
+  }
 }
 
 // Exceptional shifts after 10 and 20 iterations without deflation: rare, so lane by lane.
@@ -101,9 +120,8 @@ template <class L>
 SK_HD Shifts<L> double_shift(const FrancisState<L>& st) {
   using T = real_t<L>;
   L s = lane_abs(st.h11) + lane_abs(st.h12) + lane_abs(st.h21) + lane_abs(st.h22);
-  mask_t<L> zero = s == L(0);
-  s = lane_select(zero, L(1), s);
-  L inv = L(1) / s;
+  s = lane_pow2_floor(lane_max(s, L(Machine<T>::safmin)));
+  L inv = lane_pow2_inverse(s);
   L h11 = st.h11 * inv, h21 = st.h21 * inv, h12 = st.h12 * inv, h22 = st.h22 * inv;
   L tr = (h11 + h22) * L(T(0.5));
   L det = (h11 - tr) * (h22 - tr) - h12 * h21;
@@ -113,170 +131,175 @@ SK_HD Shifts<L> double_shift(const FrancisState<L>& st) {
   L nearest = lane_select(lane_abs(rt1 - h22) <= lane_abs(rt2 - h22), rt1, rt2);
   L re = lane_select(complex_pair, tr, nearest) * s;
   L im = lane_select(complex_pair, disc, L(0)) * s;
-  re = lane_select(zero, L(0), re);
-  im = lane_select(zero, L(0), im);
   return {re, re, im};
+}
+
+// The bulge of each lane on its way down: where it starts, and with which vector.
+template <class L>
+struct Bulge {
+  L start, v1, v2, v3;
+};
+
+// Rows m and m + 1 of H that the first column of (H - rt1)(H - rt2) at row m is made of.
+template <class L>
+struct StartingRow {
+  L hmm, hm1, h1m, h11, h21;
+};
+template <class L>
+SK_HD StartingRow<L> starting_row(Tile<L> h, int m) {
+  return {h(m, m), h(m, m + 1), h(m + 1, m), h(m + 1, m + 1), h(m + 2, m + 1)};
+}
+template <class L>
+SK_HD void take_row(StartingRow<L>& r, mask_t<L> here, const StartingRow<L>& x) {
+  r.hmm = lane_select(here, x.hmm, r.hmm);
+  r.hm1 = lane_select(here, x.hm1, r.hm1);
+  r.h1m = lane_select(here, x.h1m, r.h1m);
+  r.h11 = lane_select(here, x.h11, r.h11);
+  r.h21 = lane_select(here, x.h21, r.h21);
 }
 
 // The first column of (H - rt1)(H - rt2), started at the lowest row m above which two consecutive subdiagonal entries
 // are small.  The test is xLAHQR's without its divisions, which only guard the range; where a product underflows the
-// row is not accepted, which is always safe.
+// row is not accepted, which is always safe.  Its right side is at most 48 ulp |H|_F^3 and its left side at least the
+// product of three neighbouring subdiagonal entries: few rows need the whole of it.
 template <class L>
-SK_HD L start_of_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>& sh, L& v1, L& v2, L& v3) {
+SK_HD Bulge<L> start_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>& sh, int top) {
   using T = real_t<L>;
+  const L sum = sh.rt1r + sh.rt2r, im2 = sh.rt1i * sh.rt1i, ulp(Machine<T>::ulp), safmin(Machine<T>::safmin);
   mask_t<L> seeking = st.hi >= L(0);
-  L start(0), a(0), b(0), c(0), d(0), e(0);
-  L low = lane_select(seeking, st.lo, L(T(h.n)));
-  const int bottom = int(lane_hmin(low));
-  for (int m = int(lane_hmax(st.hi)) - 2; m >= bottom; --m) {
-    mask_t<L> here = seeking & (L(T(m)) <= st.hi - L(2));
-    L hmm = h(m, m), hm1 = h(m, m + 1), h1m = h(m + 1, m), h11 = h(m + 1, m + 1), h21 = h(m + 2, m + 1);
-    mask_t<L> accept = here & (L(T(m)) <= st.lo);
-    if (m > 0) {
-      L p1 = lane_fma(h1m, hm1, lane_fma(hmm - sh.rt1r, hmm - sh.rt2r, sh.rt1i * sh.rt1i));
-      L p2 = h1m * (hmm + h11 - sh.rt1r - sh.rt2r), p3 = h1m * h21;
-      L lhs = lane_abs(h(m, m - 1)) * (lane_abs(p2) + lane_abs(p3));
-      L rhs = L(Machine<T>::ulp) * lane_abs(p1) * (lane_abs(h(m - 1, m - 1)) + lane_abs(hmm) + lane_abs(h11));
-      accept = accept | (here & (lhs <= rhs) & (rhs >= L(Machine<T>::safmin)));
-    }
+  Bulge<L> bulge;
+  bulge.start = st.lo;
+  StartingRow<L> at{};
+  L s1 = lane_abs(h(st.last - 1, st.last - 2)), s2 = lane_abs(h(st.last, st.last - 1));
+  for (int m = st.last - 2; m > top; --m) {
+    L s0 = lane_abs(h(m, m - 1));
+    mask_t<L> suspect = s0 * s1 * s2 <= st.small_product;
+    s2 = s1, s1 = s0;
+    if (!lane_any(suspect)) continue;
+    StartingRow<L> x = starting_row(h, m);
+    L p1 = lane_fma(x.h1m, x.hm1, lane_fma(x.hmm - sh.rt1r, x.hmm - sh.rt2r, im2));
+    L lhs = lane_abs(s0 * x.h1m) * (lane_abs(x.hmm + x.h11 - sum) + lane_abs(x.h21));
+    L rhs = ulp * lane_abs(p1) * (lane_abs(h(m - 1, m - 1)) + lane_abs(x.hmm) + lane_abs(x.h11));
+    mask_t<L> accept = seeking & (L(T(m)) > st.lo) & (L(T(m)) <= st.hi - L(2)) & (lhs <= rhs) & (rhs >= safmin);
     if (!lane_any(accept)) continue;
-    start = lane_select(accept, L(T(m)), start);
-    a = lane_select(accept, hmm, a);
-    b = lane_select(accept, hm1, b);
-    c = lane_select(accept, h1m, c);
-    d = lane_select(accept, h11, d);
-    e = lane_select(accept, h21, e);
+    bulge.start = lane_select(accept, L(T(m)), bulge.start);
+    take_row(at, accept, x);
     seeking = seeking & !accept;
-    if (!lane_any(seeking)) break;
   }
-  L s = lane_abs(a - sh.rt2r) + lane_abs(sh.rt1i) + lane_abs(c);
-  L inv = L(1) / lane_select(s == L(0), L(1), s);
-  L c_s = c * inv;
-  v1 = lane_fma(c_s, b, lane_fma(a - sh.rt1r, (a - sh.rt2r) * inv, sh.rt1i * (sh.rt1i * inv)));
-  v2 = c_s * (a + d - sh.rt1r - sh.rt2r);
-  v3 = c_s * e;
-  s = lane_abs(v1) + lane_abs(v2) + lane_abs(v3);
-  inv = L(1) / lane_select(s == L(0), L(1), s);
-  v1 = v1 * inv, v2 = v2 * inv, v3 = v3 * inv;
-  return start;
+  const int highest = int(lane_hmax(lane_select(seeking, st.lo, L(0))));
+  for (int m = top; m <= highest; ++m) take_row(at, seeking & (L(T(m)) == st.lo), starting_row(h, m));
+  // Scaled by powers of two, which is as good as xLAHQR's divisions.
+  L inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(at.hmm - sh.rt2r) + lane_abs(sh.rt1i) + lane_abs(at.h1m), safmin)));
+  L c = at.h1m * inv;
+  bulge.v1 = lane_fma(c, at.hm1, lane_fma(at.hmm - sh.rt1r, (at.hmm - sh.rt2r) * inv, sh.rt1i * (sh.rt1i * inv)));
+  bulge.v2 = c * (at.hmm + at.h11 - sum);
+  bulge.v3 = c * at.h21;
+  inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(bulge.v1) + lane_abs(bulge.v2) + lane_abs(bulge.v3), safmin)));
+  bulge.v1 = bulge.v1 * inv, bulge.v2 = bulge.v2 * inv, bulge.v3 = bulge.v3 * inv;
+  return bulge;
 }
 
-// I - t1 (1, v2, v3)^T (1, v2, v3) maps (alpha, x, y) to (beta, 0, 0); t2 = t1 v2, t3 = t1 v3 (xLARFG for n = 3).
+// The reflector of step k, which annihilates (x, y) below (alpha) in column k-1, and what is left in that column.
 template <class L>
-struct Reflector3 {
-  L t1, t2, t3, v2, v3, beta;
-};
-
-template <class L>
-SK_HD Reflector3<L> reflector3(L alpha, L x, L y, mask_t<L> on) {
+SK_HD Reflector3<L> next_reflector(Tile<L> h, const FrancisState<L>& st, const Bulge<L>& b, int k, L sub, L x, L y) {
   using T = real_t<L>;
-  L tail = lane_fma(x, x, y * y);
-  L ss = lane_fma(alpha, alpha, tail);
-  mask_t<L> reflect = on & ((x != L(0)) | (y != L(0)));
-  const L small(sizeof(T) == 4 ? T(1e-30) : T(1e-280));
-  L gain(1);
-  if (lane_any(reflect & (ss < small))) {  // squares underflow: scale by a power of two
-    L top = lane_max(lane_abs(alpha), lane_max(lane_abs(x), lane_abs(y)));
-    top = lane_pow2_floor(lane_max(top, L(Machine<T>::safmin)));
-    gain = lane_select(reflect & (ss < small), L(1) / top, L(1));
-    alpha = alpha * gain, x = x * gain, y = y * gain;
-    ss = lane_fma(alpha, alpha, lane_fma(x, x, y * y));
-  }
-  L norm = lane_sqrt(lane_select(reflect, ss, L(1)));
-  L beta = lane_select(alpha < L(0), norm, -norm);  // not copysign: an idle lane may turn -0 into +0
-  L d = lane_select(reflect, alpha - beta, L(1));
-  L inv_d = L(1) / d, inv_b = L(1) / beta;
-  Reflector3<L> r;
-  r.v2 = lane_select(reflect, x * inv_d, L(0));
-  r.v3 = lane_select(reflect, y * inv_d, L(0));
-  r.t1 = lane_select(reflect, -d * inv_b, L(0));
-  r.t2 = r.t1 * r.v2;
-  r.t3 = r.t1 * r.v3;
-  r.beta = lane_select(reflect, beta / gain, alpha / gain);
+  const L row = T(k);
+  mask_t<L> on = (row >= b.start) & (row < st.hi);
+  mask_t<L> begin = on & (row == b.start);
+  mask_t<L> two = row >= st.hi - L(1);
+  L third = lane_select(begin, b.v3, y), beta;
+  Reflector3<L> r = reflector3(lane_select(begin, b.v1, sub), lane_select(begin, b.v2, x), lane_select(two, L(0), third), on, beta);
+  if (k == 0) return r;
+  // xLAHQR multiplies by 1 - t1 where a bulge starts inside a window: negating would be wrong after underflow
+  h(k, k - 1) = lane_select(begin, sub * (L(1) + r.minus_t1), lane_select(on, beta, sub));
+  h(k + 1, k - 1) = lane_select(on, L(0), x);
+  if (k + 2 <= st.last) h(k + 2, k - 1) = lane_select(on, L(0), y);
   return r;
 }
 
-// (a, b, c) -= (a + v2 b + v3 c) (t1, t2, t3)
+// Rows k..k+2 of columns k and k+1 at step k: the part of the bulge that the next reflector waits for, in registers.
 template <class L>
-SK_HD void apply3(const Reflector3<L>& r, L& a, L& b, L& c) {
-  L s = -lane_fma(r.v3, c, lane_fma(r.v2, b, a));
-  a = lane_fma(s, r.t1, a);
-  b = lane_fma(s, r.t2, b);
-  c = lane_fma(s, r.t3, c);
-}
+struct BulgeWindow {
+  L w[3][2];
+};
+
+// Step k on the window: the reflector from the left and from the right, the window one further down, the next reflector.
+// Stores row k and column k; everything else of rows and columns k..k+2 is for the caller.
 template <class L>
-SK_HD void apply2(const Reflector3<L>& r, L& a, L& b) {
-  L s = -lane_fma(r.v2, b, a);
-  a = lane_fma(s, r.t1, a);
-  b = lane_fma(s, r.t2, b);
+SK_HD Reflector3<L> step_window(Tile<L> h, const FrancisState<L>& st, const Bulge<L>& bulge, int k, const Reflector3<L>& r, BulgeWindow<L>& win) {
+  L(&w)[3][2] = win.w;
+  L c0 = h(k, k + 2), c1 = h(k + 1, k + 2), c2 = h(k + 2, k + 2);
+  apply3(r, w[0][0], w[1][0], w[2][0]);
+  apply3(r, w[0][1], w[1][1], w[2][1]);
+  apply3(r, c0, c1, c2);
+  apply3(r, w[1][0], w[1][1], c1);
+  apply3(r, w[2][0], w[2][1], c2);
+  L d0(0), d1(0), d2(0);
+  if (k + 3 <= st.last) {
+    d2 = h(k + 3, k + 2);
+    apply3(r, d0, d1, d2);
+  }
+  Reflector3<L> next = next_reflector(h, st, bulge, k + 1, w[1][0], w[2][0], d0);
+  apply3(r, w[0][0], w[0][1], c0);
+  h(k, k) = w[0][0], h(k, k + 1) = w[0][1], h(k, k + 2) = c0;
+  win = {{{w[1][1], c1}, {w[2][1], c2}, {d1, d2}}};
+  return next;
 }
 
-// One implicit double-shift sweep, chasing the bulge down the union of the windows.
+// The last step, k = last - 1, of two rows and columns.
+template <class L>
+SK_HD void finish_window(Tile<L> h, int k, const Reflector3<L>& r, BulgeWindow<L>& win) {
+  L(&w)[3][2] = win.w;
+  apply2(r, w[0][0], w[1][0]);
+  apply2(r, w[0][1], w[1][1]);
+  apply2(r, w[0][0], w[0][1]);
+  apply2(r, w[1][0], w[1][1]);
+  h(k, k) = w[0][0], h(k, k + 1) = w[0][1], h(k + 1, k) = w[1][0], h(k + 1, k + 1) = w[1][1];
+}
+
+// One implicit double-shift sweep, chasing the bulge down the union of the windows.  Steps go in blocks of P.  Within a
+// diagonal block each reflector is applied at once, and the next one is computed as soon as its column is final, so that
+// its square root and divisions overlap the updates.  Everywhere else whole chains of reflectors are applied: from the
+// left to the columns that the next block needs, from the right to rows above the blocks and to Z when all are known.
 template <bool Schur, class L>
-SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, L start, L v1, L v2, L v3) {
-  using T = real_t<L>;
-  const int n = h.n;
-  mask_t<L> active = st.hi >= L(0);
-  const int last = int(lane_hmax(st.hi));
-  const int first = int(lane_hmin(lane_select(active, start, L(T(n)))));
-  const int top = Schur ? 0 : int(lane_hmin(lane_select(active, st.lo, L(T(n)))));
-  const int right = Schur ? n : last + 1;
-  for (int k = first; k < last; ++k) {
-    const bool three = k + 2 <= last;
-    mask_t<L> on = active & (L(T(k)) >= start) & (L(T(k)) < st.hi);
-    mask_t<L> begin = on & (L(T(k)) == start);
-    mask_t<L> has3 = on & (L(T(k)) < st.hi - L(1));
-    L alpha = v1, x = v2, y = v3;
-    if (k > 0) {
-      alpha = lane_select(begin, v1, h(k, k - 1));
-      x = lane_select(begin, v2, h(k + 1, k - 1));
-      y = three ? lane_select(begin, v3, h(k + 2, k - 1)) : L(0);
-    }
-    Reflector3<L> r = reflector3(alpha, x, lane_select(has3, y, L(0)), on);
-    if (k > 0) {
-      mask_t<L> chase = on & !begin;
-      L sub = h(k, k - 1);
-      // xLAHQR multiplies by 1 - t1 where a bulge starts inside a window: negating would be wrong after underflow
-      sub = lane_select(begin, sub * (L(1) - r.t1), sub);
-      h(k, k - 1) = lane_select(chase, r.beta, sub);
-      h(k + 1, k - 1) = lane_select(chase, L(0), h(k + 1, k - 1));
-      if (three) h(k + 2, k - 1) = lane_select(chase & has3, L(0), h(k + 2, k - 1));
-    }
-    L *r0 = h.row(k), *r1 = h.row(k + 1);
-    const int below = k + 3 < last ? k + 3 : last;
-    if (three) {
-      L* r2 = h.row(k + 2);
-      SK_INDEPENDENT
-      for (int j = k; j < right; ++j) apply3(r, r0[j], r1[j], r2[j]);
-      for (int i = top; i <= below; ++i) {
-        L* a = h.row(i) + k;
-        apply3(r, a[0], a[1], a[2]);
+SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const Bulge<L>& bulge, int first, int top, Reflector3<L>* r) {
+  constexpr int P = steps_per_block;
+  const int n = h.n, ld = h.ld, last = st.last, right = Schur ? n : last + 1;
+  BulgeWindow<L> window;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 2; ++j) window.w[i][j] = h(first + i, first + j);
+  Reflector3<L> q = next_reflector(h, st, bulge, first, first ? h(first, first - 1) : L(0), L(0), L(0));
+  int reached = first;  // columns below it have had all reflectors so far
+  for (int k0 = first; k0 < last; k0 += P) {
+    const int end = k0 + P < last ? k0 + P : last, edge = end + 2 <= last ? end + 2 : last + 1;
+    apply_chain_to_all<P>(r + first, k0 - first, false, h.row(first), ld, 1, reached, edge);
+    reached = edge;
+    for (int k = k0; k < end; ++k) {
+      r[k] = q;
+      L* column = h.a + k;
+      if (k + 1 == last) {
+        finish_window(h, k, q, window);
+        for (int i = k0; i < k; ++i) apply2(q, column[i * ld], column[i * ld + 1]);
+        break;
       }
-      if (Schur) {
-        L *z0 = zt.row(k), *z1 = zt.row(k + 1), *z2 = zt.row(k + 2);
-        SK_INDEPENDENT
-        for (int i = 0; i < n; ++i) apply3(r, z0[i], z1[i], z2[i]);
-      }
-    } else {
-      SK_INDEPENDENT
-      for (int j = k; j < right; ++j) apply2(r, r0[j], r1[j]);
-      for (int i = top; i <= below; ++i) {
-        L* a = h.row(i) + k;
-        apply2(r, a[0], a[1]);
-      }
-      if (Schur) {
-        L *z0 = zt.row(k), *z1 = zt.row(k + 1);
-        SK_INDEPENDENT
-        for (int i = 0; i < n; ++i) apply2(r, z0[i], z1[i]);
-      }
+      Reflector3<L> next = step_window(h, st, bulge, k, q, window);
+      for (int j = k + 3; j < edge; ++j) apply3(q, h(k, j), h(k + 1, j), h(k + 2, j));
+      for (int i = k0; i < k; ++i) apply3(q, column[i * ld], column[i * ld + 1], column[i * ld + 2]);
+      q = next;
     }
   }
+  const int count = last - first;
+  apply_chain_to_all<P>(r + first, count, true, h.a + first, 1, ld, top, first);
+  for (int k = first + P; k < last; k += P) apply_chain_to_all<P>(r + k, last - k, true, h.a + k, 1, ld, k - P, k);
+  if (!Schur) return;
+  apply_chain_to_all<P>(r + first, count, true, h.row(first), ld, 1, reached, right);
+  apply_chain_to_all<P>(r + first, count, true, zt.row(first), ld, 1, 0, n);
 }
 
 // Iterates until every lane is quasi-triangular or out of iterations.  Returns, per lane, 0 or 1 + the index of the last
 // eigenvalue that was not found.
 template <bool Schur, class L>
-SK_HD L francis(Tile<L> h, Tile<L> zt) {
+SK_HD L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
   using T = real_t<L>;
   const int n = h.n;
   const L smlnum(Machine<T>::safmin * (T(n) / Machine<T>::ulp));
@@ -285,6 +308,10 @@ SK_HD L francis(Tile<L> h, Tile<L> zt) {
   st.hi = L(T(n - 1));
   st.lo = st.stalled = st.failed = L(0);
   st.h11 = st.h21 = st.h12 = st.h22 = L(0);
+  L norm2(0);
+  for (int i = 0; i < n; ++i)
+    for (int j = i ? i - 1 : 0; j < n; ++j) norm2 = lane_fma(h(i, j), h(i, j), norm2);
+  st.small_product = L(T(48) * Machine<T>::ulp) * norm2 * lane_sqrt(norm2);
   for (;;) {
     deflate_and_find_windows(h, st, smlnum);
     mask_t<L> active = st.hi >= L(0);
@@ -294,13 +321,18 @@ SK_HD L francis(Tile<L> h, Tile<L> zt) {
     if (lane_any(give_up)) {
       st.failed = lane_select(give_up, st.hi + L(1), st.failed);
       st.hi = lane_select(give_up, L(-1), st.hi);
-      if (!lane_any(st.hi >= L(0))) return st.failed;
+      active = st.hi >= L(0);
+      if (!lane_any(active)) return st.failed;
     }
+    st.last = int(lane_hmax(st.hi));
+    const L none = T(n);
+    capture_trailing_block(h, st, int(lane_hmin(lane_select(active, st.hi, none))));
     if (lane_any(st.stalled >= L(10))) exceptional_shifts(h, st);
     Shifts<L> shifts = double_shift(st);
-    L v1, v2, v3;
-    L start = start_of_bulge(h, st, shifts, v1, v2, v3);
-    francis_sweep<Schur>(h, zt, st, start, v1, v2, v3);
+    const int top = int(lane_hmin(lane_select(active, st.lo, none)));
+    const Bulge<L> bulge = start_bulge(h, st, shifts, top);
+    const int first = int(lane_hmin(lane_select(active, bulge.start, none)));
+    francis_sweep<Schur>(h, zt, st, bulge, first, Schur ? 0 : top, r);
   }
 }
 

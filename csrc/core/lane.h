@@ -7,7 +7,9 @@
 //   lane_any(mask) -> bool                    the only way to branch
 //   lane_fma(a, b, c)  lane_sqrt  lane_abs  lane_max  lane_min  lane_copysign(magnitude, sign)
 //   lane_pow2_floor(a)                        the largest power of two <= |a|, for normal a (mantissa bits cleared)
+//   lane_pow2_inverse(p)                      1 / p for a power of two whose inverse is normal
 //   lane_hmax(a), lane_hmin(a) -> real        over the W matrices: the bounds of a union of windows
+//   part_t<L>, parts_v<L>, lane_part(a, u), lane_set_part(a, u, x)    a lane value as parts of one register each, for throughput-bound loops
 //   lane_get(a, w), lane_set(a, w, x)         one matrix of the group, for rare paths (permutation, exceptional shifts)
 //
 // There is no `if` on lane data: masks and lane_select.  Functions are called unqualified, so that a lane type declared
@@ -29,12 +31,16 @@ template <>
 struct LaneTraits<float> {
   using real = float;
   using mask = bool;
+  using part = float;
+  static constexpr int parts = 1;
   static constexpr int width = 1;
 };
 template <>
 struct LaneTraits<double> {
   using real = double;
   using mask = bool;
+  using part = double;
+  static constexpr int parts = 1;
   static constexpr int width = 1;
 };
 
@@ -42,6 +48,10 @@ template <class L>
 using real_t = typename LaneTraits<L>::real;
 template <class L>
 using mask_t = typename LaneTraits<L>::mask;
+template <class L>
+using part_t = typename LaneTraits<L>::part;
+template <class L>
+constexpr int parts_v = LaneTraits<L>::parts;
 template <class L>
 constexpr int width_v = LaneTraits<L>::width;
 
@@ -90,6 +100,24 @@ SK_HD double lane_pow2_floor(double a) {
   memcpy(&a, &u, sizeof u);
   return a;
 }
+SK_HD float lane_pow2_inverse(float a) {
+  uint32_t u;
+  memcpy(&u, &a, sizeof u);
+  u = 0x7f000000u - u;
+  memcpy(&a, &u, sizeof u);
+  return a;
+}
+SK_HD double lane_pow2_inverse(double a) {
+  uint64_t u;
+  memcpy(&u, &a, sizeof u);
+  u = 0x7fe0000000000000ull - u;
+  memcpy(&a, &u, sizeof u);
+  return a;
+}
+SK_HD float lane_part(float a, int) { return a; }
+SK_HD double lane_part(double a, int) { return a; }
+SK_HD void lane_set_part(float& a, int, float x) { a = x; }
+SK_HD void lane_set_part(double& a, int, double x) { a = x; }
 SK_HD float lane_hmax(float a) { return a; }
 SK_HD double lane_hmax(double a) { return a; }
 SK_HD float lane_hmin(float a) { return a; }

@@ -1,7 +1,7 @@
 // The working set of one lane group: matrices interleaved lane by lane, rows of an odd leading dimension (an even one
 // aliases in a set-associative cache at 4 KiB), and vectors of length n.
 #pragma once
-#include "lane.h"
+#include "reflector.h"
 
 namespace sk {
 
@@ -24,12 +24,13 @@ struct Workspace {
   L* wr;           // [n] real parts
   L* wi;           // [n] imaginary parts
   L* scale;        // [n] balancing factors
-  L* x;            // [4n] scratch: reflectors, eigenvector pairs and their back-transforms
+  L* x;            // [5n] scratch: reflectors, eigenvector pairs and their back-transforms
+  Reflector3<L>* chain;  // [n] the same storage: the reflectors of a sweep
   uint8_t* perm;   // [width][n] row r of the balanced matrix is row perm[r] of A
   bool permuted;   // some matrix of the group was permuted
 
   static constexpr long lanes_needed(int n, bool vectors) {
-    return long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 7L * n;
+    return long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 8L * n;
   }
   SK_HD Workspace(L* storage, uint8_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     int ld = leading_dimension(n);
@@ -41,6 +42,7 @@ struct Workspace {
     wi = wr + n;
     scale = wi + n;
     x = scale + n;
+    chain = reinterpret_cast<Reflector3<L>*>(x);
   }
 };
 
