@@ -1,8 +1,8 @@
 """The structure classes: what a transition ``A_t`` is made of, and how its eigenvalues follow from that.
 
 A transition is immutable and holds its factors, one set per position; the n x n matrices exist only where `dense` is
-called, or a few at a time inside a solver.  A subclass declares its factors, `size` and `dense`, and overrides `eigvals`
-and `eig` where its structure allows more than the dense solver.
+called, or a few at a time inside a solver.  A subclass declares its factors, `size` and `dense`, and overrides `_solve` where
+its structure allows more than the dense solver.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Transition(ABC):
         return replace(self, **{name: function(getattr(self, name), core) for name, core in self.factors.items()})
 
     def _solve(self, *, left: bool, right: bool) -> EigResult:
-        """The dense solver on `_CHUNK_BYTES` of matrices at a time."""
+        """What `eigvals` and `eig` return; here by the dense solver, on `_CHUNK_BYTES` of matrices at a time."""
         batch, count = self.batch_shape, math.prod(self.batch_shape)
         flat = self._map(lambda value, core: value.reshape(count, *value.shape[value.dim() - core :]))
         step = max(1, _CHUNK_BYTES // max(1, self.size**2 * self.dtype.itemsize))
