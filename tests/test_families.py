@@ -160,6 +160,15 @@ def test_half_is_computed_in_float32(dtype):
     assert narrow.dtype == torch.float32 and torch.equal(narrow.dense(), wide.dense())
 
 
+@cells
+def test_gradient_flows_through_dense(cell):
+    gates, _, family, _, _, kwargs = CELLS[cell]
+    x, weights, _ = tensors(gates, n=2, batch=(), T=3)
+    inputs = [t.requires_grad_() for t in (x, *weights)]
+    assert torch.autograd.gradcheck(lambda *a: family(*a, **kwargs).dense(), inputs)
+    assert not family(*inputs, **kwargs).eigvals().requires_grad
+
+
 def test_dense_keeps_what_it_is_given():
     A = torch.randn(3, 2, 5, 5)
     t = sk.transitions.Dense(A)
