@@ -16,6 +16,11 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES)
 test: build
 	$(PY) -m pytest -q
 
+# demo: a quick benchmark on this machine, then the eigenvalues of a trained GRU while it reads English words (figure in build/demo)
+demo: build
+	$(PY) -m spectral_kernels bench --quick
+	$(PY) demo/gru_words.py
+
 # lint: style and types
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
@@ -25,4 +30,4 @@ lint: $(VENV)/.installed
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built
 
-.PHONY: build test lint clean
+.PHONY: build demo test lint clean
