@@ -16,6 +16,8 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define SK_UNROLL _Pragma("GCC unroll 8")
+#define SK_UNROLL_ALL _Pragma("GCC unroll 64")
 #else
 #define SK_UNROLL _Pragma("unroll")
+#define SK_UNROLL_ALL _Pragma("unroll")
 #endif

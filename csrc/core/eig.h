@@ -32,9 +32,9 @@ SK_HD SchurResult<L> schur(Workspace<L>& ws, bool balanced) {
   for (int i = 0; i < n; ++i) ws.scale[i] = L(1);
   ws.permuted = false;
   if (balanced) balance(ws);
-  L *tau = ws.x, *v = ws.x + n;
-  reduce_to_hessenberg(ws.h, tau, v);
-  if (Schur) form_orthogonal_factor(ws.h, tau, v, ws.zt);
+  const HessenbergScratch<L> scratch(ws.x, n);
+  reduce_to_hessenberg(ws.h, scratch);
+  if (Schur) form_orthogonal_factor(ws.h, scratch.tau, scratch.v, ws.zt);
   clear_below_subdiagonal(ws.h);
   result.info = francis<Schur>(ws.h, ws.zt, ws.chain);
   standardize_blocks<Schur>(ws.h, ws.zt, ws.wr, ws.wi);

@@ -59,7 +59,7 @@ SK_HD Pivot<L> pivot_of(L re, L im, L smin) {
   re = lane_select(small, smin, re);
   im = lane_select(small, L(0), im);
   L size = lane_pow2_floor(lane_abs(re) + lane_abs(im));
-  L g = L(1) / size;
+  L g = lane_pow2_inverse(size);
   L a = re * g, b = im * g;
   return {a, b, g / lane_fma(a, a, b * b), size};
 }
@@ -118,6 +118,18 @@ SK_HD void solve_block(L p, L q, L r, L s, L w, L smin, L fr, L fi, L gr, L gi, 
   x0i = -(ti * a.re - tr * a.im) * a.inverse;
 }
 
+// The same with real entries and a real shift that is already subtracted.
+template <class L>
+SK_HD void solve_real_block(L p, L q, L r, L s, L smin, L f, L g, L& x0, L& x1) {
+  mask_t<L> keep = lane_abs(p) >= lane_abs(r);
+  L a = lane_select(keep, p, r), b = lane_select(keep, q, s), c = lane_select(keep, r, p), d = lane_select(keep, s, q);
+  L e = lane_select(keep, f, g), y = lane_select(keep, g, f);
+  L over_a = L(1) / lane_select(lane_abs(a) < smin, smin, a);
+  L m = c * over_a, u = d - m * b;
+  x1 = (m * e - y) / lane_select(lane_abs(u) < smin, smin, u);
+  x0 = -(e + b * x1) * over_a;
+}
+
 // Solves for one pair of columns per lane; xr, xi hold rows 0..top, zero beyond each lane's own column.
 template <class L>
 SK_HD void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L* xi) {
@@ -126,12 +138,20 @@ SK_HD void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L*
   L pending_r(0), pending_i(0);  // sums of the row below, for a 2x2 block
   for (int i = top; i >= 0; --i) {
     const L row = L(T(i));
-    L ar(0), ai(0);
     const L* ti = t.row(i);
-    for (int k = i + 1; k <= top; ++k) {
+    L ar(0), ai(0), odd_r(0), odd_i(0);  // two sums each: twice as many in flight
+    int k = i + 1;
+    for (; k < top; k += 2) {
+      ar = lane_fma(ti[k], xr[k], ar);
+      ai = lane_fma(ti[k], xi[k], ai);
+      odd_r = lane_fma(ti[k + 1], xr[k + 1], odd_r);
+      odd_i = lane_fma(ti[k + 1], xi[k + 1], odd_i);
+    }
+    if (k == top) {
       ar = lane_fma(ti[k], xr[k], ar);
       ai = lane_fma(ti[k], xi[k], ai);
     }
+    ar = ar + odd_r, ai = ai + odd_i;
     mask_t<L> at_bottom = c.live & (row == c.bottom), at_first = c.has_first & (row == c.bottom - one);
     mask_t<L> fixed = (row > c.bottom) | !c.live | at_bottom | (at_first & c.pair);
     mask_t<L> below_block = i + 1 <= top ? (t(i + 1 < t.n ? i + 1 : i, i) != zero) & (i + 1 < t.n ? one == one : one == zero) : one < zero;
@@ -158,9 +178,9 @@ SK_HD void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L*
         solve_block(p - c.la, q, r, s - c.la, c.w, c.smin_a, fr, fi, gr, gi, x0r, x0i, x1r, x1i);
       mask_t<L> real_lane = block & !c.pair;
       if (lane_any(real_lane)) {
-        L y0r, y1r, y0i, y1i, ignore0, ignore1;
-        solve_block(p - c.la, q, r, s - c.la, zero, c.smin_a, fr, zero, gr, zero, y0r, ignore0, y1r, ignore1);
-        solve_block(p - c.lb, q, r, s - c.lb, zero, c.smin_b, fi, zero, gi, zero, y0i, ignore0, y1i, ignore1);
+        L y0r, y1r, y0i, y1i;
+        solve_real_block(p - c.la, q, r, s - c.la, c.smin_a, fr, gr, y0r, y1r);
+        solve_real_block(p - c.lb, q, r, s - c.lb, c.smin_b, fi, gi, y0i, y1i);
         x0r = lane_select(real_lane, y0r, x0r);
         x0i = lane_select(real_lane, y0i, x0i);
         x1r = lane_select(real_lane, y1r, x1r);

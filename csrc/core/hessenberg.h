@@ -5,88 +5,150 @@
 
 namespace sk {
 
+// Vectors of length n that the reduction works on.
+template <class L>
+struct HessenbergScratch {
+  L *tau, *v, *next_v, *p, *q, *z;
+  SK_HD HessenbergScratch(L* x, int n) : tau(x), v(x + n), next_v(v + n), p(next_v + n), q(p + n), z(q + n) {}
+};
+
 // Hk = I - tau v v^T with v = (0, 1, v_2, ...) annihilates column k below its subdiagonal.  v overwrites the annihilated
 // entries, tau goes to tau[k]; columns that are zero already get tau = 0 and the identity (xLARFG).
 template <class L>
-SK_HD void reduce_to_hessenberg(Tile<L> h, L* tau, L* v) {
+SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
   using T = real_t<L>;
   const int n = h.n;
+  L alpha = h(k + 1, k), ss(0), peak(0);
+  for (int i = k + 2; i < n; ++i) {
+    ss = lane_fma(h(i, k), h(i, k), ss);
+    peak = lane_max(peak, lane_abs(h(i, k)));
+  }
+  mask_t<L> reflect = peak > L(0);
+  // Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged.
+  L lift(1);
+  mask_t<L> small = reflect & (lane_max(peak, lane_abs(alpha)) < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
+  if (lane_any(small)) {
+    L top = lane_pow2_floor(lane_max(lane_max(peak, lane_abs(alpha)), L(Machine<T>::safmin)));
+    lift = lane_select(small, top, L(1));
+    const L inverse = lane_pow2_inverse(lift);
+    ss = L(0);
+    for (int i = k + 2; i < n; ++i) {
+      L s = h(i, k) * inverse;
+      ss = lane_fma(s, s, ss);
+    }
+  }
+  const L drop = lane_pow2_inverse(lift);
+  L scaled = alpha * drop;
+  L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
+  beta = lane_select(reflect, beta, L(1));
+  tau[k] = lane_select(reflect, (beta - scaled) / beta, L(0));
+  L inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
+  h(k + 1, k) = lane_select(reflect, beta * lift, alpha);
+  v[k + 1] = L(1);
+  for (int i = k + 2; i < n; ++i) h(i, k) = v[i] = h(i, k) * drop * inverse;
+}
+
+// R rows from i on, columns [from, n): A -= p v^T + v q^T, then p = A next_v and z += A^T next_v.  Lower is false above
+// the rows that v acts on: no q and no z there.
+template <int R, bool Lower, class L>
+SK_HD void update_rows(Tile<L> h, int i, int from, const HessenbergScratch<L>& s) {
+  const int n = h.n;
+  if (width_v<L> == 1) {  // the same operations in loops that vectorise within the matrix
+    for (int r = i; r < i + R; ++r) {
+      L* a = h.row(r);
+      SK_INDEPENDENT
+      for (int j = from; j < n; ++j) a[j] = lane_fma(-s.p[r], s.v[j], a[j]);
+      if (!Lower) continue;
+      SK_INDEPENDENT
+      for (int j = from; j < n; ++j) a[j] = lane_fma(-s.v[r], s.q[j], a[j]);
+      SK_INDEPENDENT
+      for (int j = from; j < n; ++j) s.z[j] = lane_fma(a[j], s.next_v[r], s.z[j]);
+    }
+    L y[R] = {};
+    for (int j = from; j < n; ++j)
+      for (int r = 0; r < R; ++r) y[r] = lane_fma(h(i + r, j), s.next_v[j], y[r]);
+    for (int r = 0; r < R; ++r) s.p[i + r] = y[r];
+    return;
+  }
+  for (int u = 0; u < parts_v<L>; ++u) {
+    part_t<L> p[R], v[R], next[R], y[R];
+    SK_UNROLL
+    for (int r = 0; r < R; ++r) {
+      p[r] = -lane_part(s.p[i + r], u);
+      y[r] = part_t<L>(0);
+      if (Lower) v[r] = -lane_part(s.v[i + r], u), next[r] = lane_part(s.next_v[i + r], u);
+    }
+    for (int j = from; j < n; ++j) {
+      const part_t<L> vj = lane_part(s.v[j], u), nj = lane_part(s.next_v[j], u);
+      part_t<L> qj, zj;
+      if (Lower) qj = lane_part(s.q[j], u), zj = lane_part(s.z[j], u);
+      SK_UNROLL
+      for (int r = 0; r < R; ++r) {
+        part_t<L> a = lane_fma(p[r], vj, lane_part(h(i + r, j), u));
+        if (Lower) {
+          a = lane_fma(v[r], qj, a);
+          zj = lane_fma(a, next[r], zj);
+        }
+        y[r] = lane_fma(a, nj, y[r]);
+        lane_set_part(h(i + r, j), u, a);
+      }
+      if (Lower) lane_set_part(s.z[j], u, zj);
+    }
+    SK_UNROLL
+    for (int r = 0; r < R; ++r) lane_set_part(s.p[i + r], u, y[r]);
+  }
+}
+
+// The two-sided update (I - tau v v^T) A (I - tau v v^T) is A - p v^T - v q^T with y = A v, z = A^T v, alpha = v^T y,
+// p = tau y - (tau^2 alpha / 2) v and q likewise of z (as xSYTD2 has it for a symmetric A).  It is applied in one pass
+// over A that also forms y and z for the next reflector, which needs the first updated column only.
+template <class L>
+SK_HD void reduce_to_hessenberg(Tile<L> h, HessenbergScratch<L> s) {
+  using T = real_t<L>;
+  const int n = h.n;
+  constexpr int R = 4;
+  for (int i = 0; i < n; ++i) s.v[i] = s.next_v[i] = s.p[i] = s.q[i] = L(0);
   for (int k = 0; k + 2 < n; ++k) {
-    L alpha = h(k + 1, k), ss(0), peak(0);
-    for (int i = k + 2; i < n; ++i) {
-      ss = lane_fma(h(i, k), h(i, k), ss);
-      peak = lane_max(peak, lane_abs(h(i, k)));
-    }
-    mask_t<L> reflect = peak > L(0);
-    // Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged.
-    L gain(1);
-    mask_t<L> small = reflect & (lane_max(peak, lane_abs(alpha)) < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
-    if (lane_any(small)) {
-      L top = lane_pow2_floor(lane_max(lane_max(peak, lane_abs(alpha)), L(Machine<T>::safmin)));
-      gain = lane_select(small, L(1) / top, L(1));
-      ss = L(0);
-      for (int i = k + 2; i < n; ++i) {
-        L s = h(i, k) * gain;
-        ss = lane_fma(s, s, ss);
-      }
-    }
-    L scaled = alpha * gain;
-    L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
-    beta = lane_select(reflect, beta, L(1));
-    L t = lane_select(reflect, (beta - scaled) / beta, L(0));
-    L inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
-    tau[k] = t;
-    h(k + 1, k) = lane_select(reflect, beta / gain, alpha);
-    v[k + 1] = L(1);
-    for (int i = k + 2; i < n; ++i) {
-      v[i] = h(i, k) * gain * inverse;  // in this order: gain * inverse may overflow
-      h(i, k) = v[i];
-    }
-    // From the left: A(k+1:n, k+1:n) -= v (tau v^T A), four columns at a time.
-    int j = k + 1;
-    for (; j + 4 <= n; j += 4) {
-      L s0(0), s1(0), s2(0), s3(0);
-      for (int i = k + 1; i < n; ++i) {
-        const L* a = h.row(i) + j;
-        s0 = lane_fma(v[i], a[0], s0);
-        s1 = lane_fma(v[i], a[1], s1);
-        s2 = lane_fma(v[i], a[2], s2);
-        s3 = lane_fma(v[i], a[3], s3);
-      }
-      s0 = -s0 * t, s1 = -s1 * t, s2 = -s2 * t, s3 = -s3 * t;
-      for (int i = k + 1; i < n; ++i) {
-        L* a = h.row(i) + j;
-        a[0] = lane_fma(v[i], s0, a[0]);
-        a[1] = lane_fma(v[i], s1, a[1]);
-        a[2] = lane_fma(v[i], s2, a[2]);
-        a[3] = lane_fma(v[i], s3, a[3]);
-      }
-    }
-    for (; j < n; ++j) {
-      L s(0);
-      for (int i = k + 1; i < n; ++i) s = lane_fma(v[i], h(i, j), s);
-      s = -s * t;
-      for (int i = k + 1; i < n; ++i) h(i, j) = lane_fma(v[i], s, h(i, j));
-    }
-    // From the right: A(:, k+1:n) -= (A v tau) v^T, two rows at a time.
+    // Before: v, p, q of reflector k - 1, which is still to be applied to columns k.. (none before the first).
+    for (int i = 0; i < n; ++i) h(i, k) = lane_fma(-s.v[i], s.q[k], lane_fma(-s.p[i], s.v[k], h(i, k)));
+    annihilate_column(h, k, s.tau, s.next_v);
+    s.next_v[k] = L(0);
+    for (int j = k + 1; j < n; ++j) s.z[j] = L(0);
     int i = 0;
-    for (; i + 2 <= n; i += 2) {
-      L *a = h.row(i), *b = h.row(i + 1), s0(0), s1(0);
-      for (int c = k + 1; c < n; ++c) {
-        s0 = lane_fma(a[c], v[c], s0);
-        s1 = lane_fma(b[c], v[c], s1);
-      }
-      s0 = -s0 * t, s1 = -s1 * t;
-      for (int c = k + 1; c < n; ++c) {
-        a[c] = lane_fma(s0, v[c], a[c]);
-        b[c] = lane_fma(s1, v[c], b[c]);
-      }
+    for (; i + R <= k; i += R) update_rows<R, false>(h, i, k + 1, s);
+    for (; i < k; ++i) update_rows<1, false>(h, i, k + 1, s);
+    for (; i + R <= n; i += R) update_rows<R, true>(h, i, k + 1, s);
+    for (; i < n; ++i) update_rows<1, true>(h, i, k + 1, s);
+    const L t = s.tau[k];
+    L alpha(0);
+    for (i = k + 1; i < n; ++i) alpha = lane_fma(s.next_v[i], s.p[i], alpha);
+    const L half = t * t * alpha * L(T(-0.5));
+    for (i = 0; i < n; ++i) s.p[i] = lane_fma(half, s.next_v[i], t * s.p[i]);
+    for (i = k + 1; i < n; ++i) s.q[i] = lane_fma(half, s.next_v[i], t * s.z[i]);
+    L* used = s.v;
+    s.v = s.next_v;
+    s.next_v = used;
+    for (i = 0; i <= k; ++i) s.next_v[i] = L(0);
+  }
+  for (int i = 0; i < n; ++i)
+    for (int j = n > 2 ? n - 2 : n; j < n; ++j) h(i, j) = lane_fma(-s.v[i], s.q[j], lane_fma(-s.p[i], s.v[j], h(i, j)));
+}
+
+// R rows x of `zt` from c on: x -= tau (v . x) v over columns [from, n).
+template <int R, class L>
+SK_HD void reflect_rows(Tile<L> zt, int c, int from, const L* v, L tau) {
+  for (int u = 0; u < parts_v<L>; ++u) {
+    part_t<L> s[R] = {};
+    for (int i = from; i < zt.n; ++i) {
+      SK_UNROLL
+      for (int r = 0; r < R; ++r) s[r] = lane_fma(lane_part(v[i], u), lane_part(zt(c + r, i), u), s[r]);
     }
-    for (; i < n; ++i) {
-      L *a = h.row(i), s(0);
-      for (int c = k + 1; c < n; ++c) s = lane_fma(a[c], v[c], s);
-      s = -s * t;
-      for (int c = k + 1; c < n; ++c) a[c] = lane_fma(s, v[c], a[c]);
+    SK_UNROLL
+    for (int r = 0; r < R; ++r) s[r] = -s[r] * lane_part(tau, u);
+    SK_INDEPENDENT
+    for (int i = from; i < zt.n; ++i) {
+      SK_UNROLL
+      for (int r = 0; r < R; ++r) lane_set_part(zt(c + r, i), u, lane_fma(lane_part(v[i], u), s[r], lane_part(zt(c + r, i), u)));
     }
   }
 }
@@ -102,13 +164,9 @@ SK_HD void form_orthogonal_factor(Tile<L> h, const L* tau, L* v, Tile<L> zt) {
     v[k + 1] = L(1);
     for (int i = k + 2; i < n; ++i) v[i] = h(i, k);
     // Q(k+1:n, k+1:n) -= v tau (v^T Q); column c of Q is row c of zt.
-    for (int c = k + 1; c < n; ++c) {
-      L* q = zt.row(c);
-      L s(0);
-      for (int i = k + 1; i < n; ++i) s = lane_fma(v[i], q[i], s);
-      s = -s * t;
-      for (int i = k + 1; i < n; ++i) q[i] = lane_fma(v[i], s, q[i]);
-    }
+    int c = k + 1;
+    for (; c + 4 <= n; c += 4) reflect_rows<4>(zt, c, k + 1, v, t);
+    for (; c < n; ++c) reflect_rows<1>(zt, c, k + 1, v, t);
   }
 }
 

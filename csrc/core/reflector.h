@@ -107,6 +107,19 @@ SK_HD void apply_chain(const Reflector3<L>* r, int count, bool ends, L* x, int s
 template <int M, class L>
 SK_HD void apply_chain_to_all(const Reflector3<L>* r, int count, bool ends, L* x, int step, int stride, int from, int to) {
   if (count <= 0) return;
+  if (width_v<L> == 1 && stride == 1) {  // the same operations in loops that vectorise within the matrix
+    for (int k = 0; k < count; ++k) {
+      L *a = x + k * step, *b = a + step, *c = b + step;
+      if (ends && k + 1 == count) {
+        SK_INDEPENDENT
+        for (int m = from; m < to; ++m) apply2(r[k], a[m], b[m]);
+      } else {
+        SK_INDEPENDENT
+        for (int m = from; m < to; ++m) apply3(r[k], a[m], b[m], c[m]);
+      }
+    }
+    return;
+  }
   int m = from;
   for (; m + M <= to; m += M) apply_chain<M>(r, count, ends, x + m * stride, step, stride);
   for (; m < to; ++m) apply_chain<1>(r, count, ends, x + m * stride, step, stride);

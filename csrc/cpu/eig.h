@@ -1,6 +1,7 @@
 // Batched eig of real matrices: groups of W matrices over the threads.  Included by eig.cpp only.
 #pragma once
 #include <limits>
+#include <utility>
 
 #include "../core/eig.h"
 #include "lane_simd.h"
@@ -24,6 +25,7 @@ struct EigOutputs {
   int32_t* info;
 };
 
+// Stores eigenvectors as the back-substitution emits them, up to two columns of each matrix at a time.
 template <class L>
 struct VectorWriter {
   using T = real_t<L>;
@@ -34,37 +36,39 @@ struct VectorWriter {
   const Workspace<L>* ws;
   bool left;
 
-  void column(int64_t b, int j, const T* re, const T* im, T sign, const uint8_t* perm, bool failed) const {
-    T* dst = out + ((b * n + j) * int64_t(n)) * 2;
-    const T nan = std::numeric_limits<T>::quiet_NaN();
-    constexpr int W = width_v<L>;
+  T* column(int w, int j) const { return out + ((first + w) * n + (left ? n - 1 - j : j)) * int64_t(n) * 2; }
+
+  template <class Re, class Im>
+  void store(Re&& re, Im&& im, T* const* target) const {
+    if (!ws->permuted) return store_complex(n, re, im, target, static_cast<L*>(nullptr));
     for (int i = 0; i < n; ++i) {
-      const int r = perm ? perm[i] : i;
-      dst[2 * r] = failed ? nan : re[i * W];
-      dst[2 * r + 1] = failed ? nan : (im ? sign * im[i * W] : T(0));
+      const L a = re(i), b = im(i);
+      for (int w = 0; w < count; ++w) {
+        if (!target[w]) continue;
+        const int r = ws->perm[w * n + i];
+        target[w][2 * r] = lane_get(a, w);
+        target[w][2 * r + 1] = lane_get(b, w);
+      }
     }
   }
 
+  // A pair's vector yr +- i yi goes to two columns, that of the eigenvalue with positive imaginary part first; otherwise
+  // yi is a real vector, and yr another.  Left vectors are conjugated and come in reverse order.
   void operator()(const ColumnPair<L>& c, const L* yr, const L* yi) const {
-    const L first_flag = lane_select(c.has_first, L(1), L(0)), pair_flag = lane_select(c.pair, L(1), L(0));
-    const T sign = left ? T(-1) : T(1);
+    const L has_first = lane_select(c.has_first, L(1), L(0)), pair = lane_select(c.pair, L(1), L(0)), zero(0);
+    T *lower[width_v<L>] = {}, *upper[width_v<L>] = {};
     for (int w = 0; w < count; ++w) {
-      int j1 = int(lane_get(c.bottom, w));
-      if (j1 < 0) continue;
-      int j0 = j1 - 1;
-      if (left) j1 = n - 1 - j1, j0 = j1 + 1;
-      const T *re = reinterpret_cast<const T*>(yr) + w, *im = reinterpret_cast<const T*>(yi) + w;
-      const uint8_t* perm = ws->permuted ? ws->perm + w * n : nullptr;
-      const bool failed = lane_get(*info, w) > 0;
-      if (lane_get(pair_flag, w) > 0) {  // the vector of the eigenvalue with positive imaginary part stands first
-        const int plus = left ? j1 : j0, minus = left ? j0 : j1;
-        column(first + w, plus, re, im, sign, perm, failed);
-        column(first + w, minus, re, im, -sign, perm, failed);
-      } else {
-        column(first + w, j1, im, nullptr, T(0), perm, failed);
-        if (lane_get(first_flag, w) > 0) column(first + w, j0, re, nullptr, T(0), perm, failed);
-      }
+      const int j = int(lane_get(c.bottom, w));
+      if (j < 0) continue;
+      upper[w] = column(w, j);
+      if (lane_get(has_first, w) > 0) lower[w] = column(w, j - 1);
+      if (left && lane_get(pair, w) > 0) std::swap(lower[w], upper[w]);
     }
+    const mask_t<L> failed = *info > zero;
+    const L nan(std::numeric_limits<T>::quiet_NaN()), sign(left ? T(-1) : T(1));
+    auto imaginary = [&](int i, L s) { return lane_select(failed, nan, lane_select(c.pair, s * yi[i], zero)); };
+    store([&](int i) { return lane_select(failed, nan, yr[i]); }, [&](int i) { return imaginary(i, sign); }, lower);
+    store([&](int i) { return lane_select(failed, nan, lane_select(c.pair, yr[i], yi[i])); }, [&](int i) { return imaginary(i, -sign); }, upper);
   }
 };
 
@@ -76,22 +80,14 @@ void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int
   const int n = ws.h.n;
   pack(a, layout, first, count, ws.h);
   SchurResult<L> s = schur<Vectors>(ws, opt.balance);
-  const T nan = std::numeric_limits<T>::quiet_NaN();
+  const L nan(std::numeric_limits<T>::quiet_NaN());
+  T* values[width_v<L>] = {};
   for (int w = 0; w < count; ++w) {
-    const int info = int(lane_get(s.info, w));
-    out.info[first + w] = info;
-    T* dst = out.values + (first + w) * 2 * n;
-    for (int i = 0; i < info && i < n; ++i) dst[2 * i] = dst[2 * i + 1] = nan;
+    out.info[first + w] = int(lane_get(s.info, w));
+    values[w] = out.values + (first + w) * 2 * n;
   }
-  for (int i = 0; i < n; ++i) {
-    const L re = unscale(ws.wr[i], s.factors), im = unscale(ws.wi[i], s.factors);
-    for (int w = 0; w < count; ++w) {
-      if (i < lane_get(s.info, w)) continue;
-      T* dst = out.values + ((first + w) * n + i) * 2;
-      dst[0] = lane_get(re, w);
-      dst[1] = lane_get(im, w);
-    }
-  }
+  auto value = [&](int i, L x) { return lane_select(L(T(i)) < s.info, nan, unscale(x, s.factors)); };
+  store_complex(n, [&](int i) { return value(i, ws.wr[i]); }, [&](int i) { return value(i, ws.wi[i]); }, values, static_cast<L*>(nullptr));
   if (!Vectors) return;
   VectorWriter<L> writer{out.right, first, count, n, &s.info, &ws, false};
   if (opt.right) eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, false, ws.x, writer);

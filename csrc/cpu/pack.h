@@ -1,6 +1,7 @@
 // Between a batch of matrices in any strides and the interleaved tile of a lane group.
 #pragma once
 #include "../core/tile.h"
+#include "lane_simd.h"
 
 namespace sk {
 
@@ -21,20 +22,70 @@ struct BatchLayout {
   }
 };
 
+// Numbers [0, length) of W sources, number e of all of them as one lane value at target(e).
+template <class T, int W, int U, class Target>
+void interleave(const T* const* source, int64_t length, Target&& target, SimdLane<T, W, U>*) {
+  for (int u = 0; u < U; ++u)
+    for (int64_t e = 0; e < length; e += W) {
+      const int count = int(length - e < W ? length - e : W);
+      Vec<T, W> rows[W];
+      for (int w = 0; w < W; ++w) rows[w] = vec_load<T, W>(source[u * W + w] + e, count);
+      vec_transpose<1, T, W>(rows);
+      for (int w = 0; w < count; ++w) target(e + w)->v[u] = rows[w];
+    }
+}
+template <class T, class Target>
+void interleave(const T* const* source, int64_t length, Target&& target, T*) {
+  for (int64_t e = 0; e < length; ++e) *target(e) = source[0][e];
+}
+
 // Loads `count` matrices from `first` on; the lanes that are left over repeat the last one.
 template <class L>
 void pack(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, Tile<L> h) {
   using T = real_t<L>;
   constexpr int W = width_v<L>;
+  const int n = h.n;
   const T* source[W];
   for (int w = 0; w < W; ++w) source[w] = a + layout.offset(first + (w < count ? w : count - 1));
-  for (int i = 0; i < h.n; ++i) {
-    T* row = reinterpret_cast<T*>(h.row(i));
-    for (int w = 0; w < W; ++w) {
-      const T* s = source[w] + i * layout.row;
-      for (int j = 0; j < h.n; ++j) row[j * W + w] = s[j * layout.col];
+  L* const kind = nullptr;
+  if (layout.col == 1 && layout.row == n) {  // row-major without gaps
+    interleave(source, int64_t(n) * n, [&](int64_t e) { return h.row(int(e / n)) + e % n; }, kind);
+  } else if (layout.row == 1 && layout.col == n) {  // column-major
+    interleave(source, int64_t(n) * n, [&](int64_t e) { return h.row(int(e % n)) + e / n; }, kind);
+  } else {
+    for (int i = 0; i < n; ++i) {
+      T* row = reinterpret_cast<T*>(h.row(i));
+      for (int w = 0; w < W; ++w) {
+        const T* s = source[w] + i * layout.row;
+        for (int j = 0; j < n; ++j) row[j * W + w] = s[j * layout.col];
+      }
     }
   }
+}
+
+// The vector of n complex numbers re(i) + i im(i), lane values, of matrix w to target[w]; nowhere where that is null.
+template <class T, int W, int U, class Re, class Im>
+void store_complex(int n, Re&& re, Im&& im, T* const* target, SimdLane<T, W, U>*) {
+  for (int u = 0; u < U; ++u)
+    for (int e = 0; e < n; e += W) {
+      const int count = n - e < W ? n - e : W;
+      Vec<T, W> a[W] = {}, b[W] = {};
+      for (int i = 0; i < count; ++i) a[i] = re(e + i).v[u], b[i] = im(e + i).v[u];
+      vec_transpose<1, T, W>(a);
+      vec_transpose<1, T, W>(b);
+      for (int w = 0; w < W; ++w) {
+        T* at = target[u * W + w];
+        if (!at) continue;
+        Vec<T, W> low, high;
+        vec_interleave<T, W>(a[w], b[w], low, high, std::make_integer_sequence<int, W>{});
+        vec_store<T, W>(at + 2 * e, low, 2 * count);
+        if (2 * count > W) vec_store<T, W>(at + 2 * e + W, high, 2 * count - W);
+      }
+    }
+}
+template <class T, class Re, class Im>
+void store_complex(int n, Re&& re, Im&& im, T* const* target, T*) {
+  for (int i = 0; target[0] && i < n; ++i) target[0][2 * i] = re(i), target[0][2 * i + 1] = im(i);
 }
 
 }  // namespace sk
