@@ -141,6 +141,27 @@ SK_HD void masked_norms(Tile<L> h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) 
   r = lane_select(lost, lane_sqrt(rr) * pr, r);
 }
 
+// A necessary condition for the scaling of row and column i, without square roots: a factor of two is accepted where it
+// makes the sum of the norms smaller by 5 %, so their ratio must exceed 1.05 / 0.45, its square 5.44.  `whole`: the
+// window of every lane is the whole matrix.
+template <class L>
+SK_HD mask_t<L> unbalanced(Tile<L> h, int i, L lo, L hi, bool whole) {
+  using T = real_t<L>;
+  L c(0), r(0);
+  for (int k = 0; k < h.n; ++k) {
+    L col = h(k, i), row = h(i, k);
+    if (!whole) {
+      mask_t<L> inside = (L(T(k)) >= lo) & (L(T(k)) <= hi);
+      col = lane_select(inside, col, L(0));
+      row = lane_select(inside, row, L(0));
+    }
+    c = lane_fma(col, col, c);
+    r = lane_fma(row, row, r);
+  }
+  const L limit(T(5.4)), small(sizeof(T) == 4 ? T(1e-30) : T(1e-280));
+  return (r > limit * c) | (c > limit * r) | (lane_max(c, r) < small);
+}
+
 // xGEBAL 'S': scales row i by 1/f and column i by f, f a power of two, until the 2-norms of row and column i are within
 // a factor of two (James, Langou and Lowery, arXiv:1401.5766).
 template <class L>
@@ -149,11 +170,13 @@ SK_HD void equilibrate(Tile<L> h, L lo, L hi, L* scale) {
   const L sfmin1(Machine<T>::safmin / Machine<T>::ulp), sfmax1(T(1) / (Machine<T>::safmin / Machine<T>::ulp));
   const L sfmin2(Machine<T>::safmin / Machine<T>::ulp * 2), sfmax2(T(1) / (Machine<T>::safmin / Machine<T>::ulp * 2));
   const L half(T(0.5)), two(2), one(1), zero(0);
+  const bool whole = !lane_any((lo > zero) | (hi < L(T(h.n - 1))));
   mask_t<L> sweeping = hi >= lo;  // lanes whose last sweep changed something
   while (lane_any(sweeping)) {
     mask_t<L> changed = one < zero;
     for (int i = 0; i < h.n; ++i) {
-      mask_t<L> here = sweeping & (L(T(i)) >= lo) & (L(T(i)) <= hi);
+      mask_t<L> here = sweeping & (L(T(i)) >= lo) & (L(T(i)) <= hi) & unbalanced(h, i, lo, hi, whole);
+      if (!lane_any(here)) continue;
       L c, r, ca, ra;
       masked_norms(h, i, lo, hi, c, r, ca, ra);
       here = here & (c > zero) & (r > zero);

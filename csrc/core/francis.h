@@ -55,7 +55,7 @@ SK_HD void deflate_and_find_windows(Tile<L> h, FrancisState<L>& s, L smlnum) {
   const L ulp(Machine<T>::ulp);
   mask_t<L> searching = s.hi >= L(0);
   s.lo = L(0);
-  int k = int(lane_hmax(s.hi));
+  int k = s.last;
   L below = lane_abs(h(k, k));
   for (; k >= 1; --k) {
     L above = lane_abs(h(k - 1, k - 1));
@@ -80,15 +80,23 @@ SK_HD void deflate_and_find_windows(Tile<L> h, FrancisState<L>& s, L smlnum) {
 
 // The trailing 2x2 block of each lane's window, for the shifts.
 template <class L>
-SK_HD void capture_trailing_block(Tile<L> h, FrancisState<L>& s, int lowest) {
+SK_HD void capture_trailing_block(Tile<L> h, FrancisState<L>& s, mask_t<L> active) {
   using T = real_t<L>;
-  for (int k = s.last; k >= lowest; --k) {
+  for (int k = s.last; lane_any(active); --k) {
     mask_t<L> here = L(T(k)) == s.hi;
     s.h22 = lane_select(here, h(k, k), s.h22);
     s.h21 = lane_select(here, h(k, k - 1), s.h21);
     s.h12 = lane_select(here, h(k - 1, k), s.h12);
     s.h11 = lane_select(here, h(k - 1, k - 1), s.h11);
+    active = active & !here;
   }
+}
+
+// The smallest row, a small integer, among the lanes that take part: most often zero.
+template <class L>
+SK_HD int lowest_row(L row, mask_t<L> active, int n) {
+  if (!lane_any(active & (row == L(0)))) return int(lane_hmin(lane_select(active, row, L(real_t<L>(n)))));
+  return 0;
 }
 
 // Exceptional shifts after 10 and 20 iterations without deflation: rare, so lane by lane.
@@ -186,8 +194,11 @@ SK_HD Bulge<L> start_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>
     take_row(at, accept, x);
     seeking = seeking & !accept;
   }
-  const int highest = int(lane_hmax(lane_select(seeking, st.lo, L(0))));
-  for (int m = top; m <= highest; ++m) take_row(at, seeking & (L(T(m)) == st.lo), starting_row(h, m));
+  for (int m = top; lane_any(seeking); ++m) {
+    mask_t<L> here = seeking & (L(T(m)) == st.lo);
+    take_row(at, here, starting_row(h, m));
+    seeking = seeking & !here;
+  }
   // Scaled by powers of two, which is as good as xLAHQR's divisions.
   L inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(at.hmm - sh.rt2r) + lane_abs(sh.rt1i) + lane_abs(at.h1m), safmin)));
   L c = at.h1m * inv;
@@ -306,6 +317,7 @@ SK_HD L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
   const L limit(T(30 * (n > 10 ? n : 10)));
   FrancisState<L> st;
   st.hi = L(T(n - 1));
+  st.last = n - 1;
   st.lo = st.stalled = st.failed = L(0);
   st.h11 = st.h21 = st.h12 = st.h22 = L(0);
   L norm2(0);
@@ -325,13 +337,12 @@ SK_HD L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
       if (!lane_any(active)) return st.failed;
     }
     st.last = int(lane_hmax(st.hi));
-    const L none = T(n);
-    capture_trailing_block(h, st, int(lane_hmin(lane_select(active, st.hi, none))));
+    capture_trailing_block(h, st, active);
     if (lane_any(st.stalled >= L(10))) exceptional_shifts(h, st);
     Shifts<L> shifts = double_shift(st);
-    const int top = int(lane_hmin(lane_select(active, st.lo, none)));
+    const int top = lowest_row(st.lo, active, n);
     const Bulge<L> bulge = start_bulge(h, st, shifts, top);
-    const int first = int(lane_hmin(lane_select(active, bulge.start, none)));
+    const int first = lowest_row(bulge.start, active, n);
     francis_sweep<Schur>(h, zt, st, bulge, first, Schur ? 0 : top, r);
   }
 }

@@ -17,9 +17,11 @@ using torch::stable::Tensor;
 template <class T>
 constexpr int64_t scalar_below = sk::register_bytes / int64_t(sizeof(T)) / 2;
 
-template <bool Vectors, class T>
-void eig_batch(const T* a, const sk::BatchLayout& layout, int64_t batch, int n, sk::EigOptions opt, const sk::EigOutputs<T>& out) {
-  using Lane = sk::SimdLane<T, sk::register_bytes / int(sizeof(T)), 1>;
+// Up to this size two registers per lane value pay: the latency of one chain hides behind the other.
+constexpr int two_registers_up_to = 8;
+
+template <bool Vectors, class Lane, class T>
+void eig_groups(const T* a, const sk::BatchLayout& layout, int64_t batch, int n, sk::EigOptions opt, const sk::EigOutputs<T>& out) {
   constexpr int64_t W = sk::width_v<Lane>;
   const int64_t groups = (batch + W - 1) / W;
   torch::stable::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
@@ -29,6 +31,15 @@ void eig_batch(const T* a, const sk::BatchLayout& layout, int64_t batch, int n, 
     if (cut > first) sk::eig_range<Vectors, Lane>(a, layout, first, cut, n, opt, out);
     if (last > cut) sk::eig_range<Vectors, T>(a, layout, cut, last, n, opt, out);
   });
+}
+
+template <bool Vectors, class T>
+void eig_batch(const T* a, const sk::BatchLayout& layout, int64_t batch, int n, sk::EigOptions opt, const sk::EigOutputs<T>& out) {
+  constexpr int W = sk::register_bytes / int(sizeof(T));
+  if (n <= two_registers_up_to && batch >= 4 * W)
+    eig_groups<Vectors, sk::SimdLane<T, W, 2>>(a, layout, batch, n, opt, out);
+  else
+    eig_groups<Vectors, sk::SimdLane<T, W, 1>>(a, layout, batch, n, opt, out);
 }
 
 template <class T>
