@@ -27,7 +27,7 @@ if wanted := os.environ.get("SPECTRAL_ISAS"):  # a subset, for a quick build whi
     ISAS = {isa: ISAS[isa] for isa in wanted.split(",")}
 # No fast-math; products are contracted only where the source says lane_fma, so that every lane width gives the same bits.
 COMMON = [
-    "-O3", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-Wno-ignored-attributes",
+    "-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-Wno-ignored-attributes",
     "-Wno-parentheses", "-Wno-maybe-uninitialized", "-Wno-uninitialized",  # `!` on masks; gcc 12 about its own AVX-512 headers
 ]
 MACROS = [("TORCH_TARGET_VERSION", "0x020a000000000000"), ("Py_LIMITED_API", "0x030A0000")]

@@ -6,7 +6,7 @@ namespace sk {
 
 // Matrices that hold NaN or Inf become zero matrices and are reported; the others are left alone.
 template <class L>
-SK_HD mask_t<L> screen_nonfinite(Tile<L> h, L& amax) {
+SK_STEP mask_t<L> screen_nonfinite(Tile<L> h, L& amax) {
   using T = real_t<L>;
   amax = L(0);
   mask_t<L> bad = amax > L(1);
@@ -33,7 +33,7 @@ struct ScaleFactors {
 };
 
 template <class L>
-SK_HD ScaleFactors<L> scale_to_bounds(Tile<L> h, L amax) {
+SK_STEP ScaleFactors<L> scale_to_bounds(Tile<L> h, L amax) {
   using T = real_t<L>;
   const L bound(Machine<T>::norm_bound), one(1);
   mask_t<L> tiny = (amax > L(0)) & (amax < one / bound), huge = amax > bound;
@@ -61,7 +61,7 @@ SK_HD L unscale(L x, const ScaleFactors<L>& f) {
 
 // xGEBAL 'P' on one matrix of the group: moves rows and columns that isolate an eigenvalue to the outside.
 template <class L>
-SK_HD void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& hi) {
+SK_STEP void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& hi) {
   const int n = h.n;
   auto swap_with = [&](int j, int m, int top) {
     if (j == m) return;
@@ -165,7 +165,7 @@ SK_HD mask_t<L> unbalanced(Tile<L> h, int i, L lo, L hi, bool whole) {
 // xGEBAL 'S': scales row i by 1/f and column i by f, f a power of two, until the 2-norms of row and column i are within
 // a factor of two (James, Langou and Lowery, arXiv:1401.5766).
 template <class L>
-SK_HD void equilibrate(Tile<L> h, L lo, L hi, L* scale) {
+SK_STEP void equilibrate(Tile<L> h, L lo, L hi, L* scale) {
   using T = real_t<L>;
   const L sfmin1(Machine<T>::safmin / Machine<T>::ulp), sfmax1(T(1) / (Machine<T>::safmin / Machine<T>::ulp));
   const L sfmin2(Machine<T>::safmin / Machine<T>::ulp * 2), sfmax2(T(1) / (Machine<T>::safmin / Machine<T>::ulp * 2));

@@ -1,10 +1,13 @@
 // Portability of the core: the same source is compiled by g++/clang (SIMD lanes) and by nvcc (the scalar lane).
 #pragma once
 
+// SK_STEP: a whole step of an algorithm, compiled once per lane type instead of once per caller.
 #if defined(__CUDACC__)
 #define SK_HD __host__ __device__ __forceinline__
+#define SK_STEP __host__ __device__
 #else
 #define SK_HD inline __attribute__((always_inline))
+#define SK_STEP __attribute__((noinline))
 #endif
 
 // The rows that a scalar lane updates never overlap: let the compiler vectorise within the matrix.

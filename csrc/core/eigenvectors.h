@@ -132,7 +132,7 @@ SK_HD void solve_real_block(L p, L q, L r, L s, L smin, L f, L g, L& x0, L& x1) 
 
 // Solves for one pair of columns per lane; xr, xi hold rows 0..top, zero beyond each lane's own column.
 template <class L>
-SK_HD void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L* xi) {
+SK_STEP void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L* xi) {
   using T = real_t<L>;
   const L zero(0), one(1);
   L pending_r(0), pending_i(0);  // sums of the row below, for a 2x2 block
@@ -221,7 +221,7 @@ SK_HD void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L*
 
 // (yr, yi) = Z (xr, xi), four rows at a time.
 template <class L>
-SK_HD void back_transform(Tile<L> zt, int top, const L* xr, const L* xi, L* yr, L* yi) {
+SK_STEP void back_transform(Tile<L> zt, int top, const L* xr, const L* xi, L* yr, L* yi) {
   const int n = zt.n;
   int i = 0;
   for (; i + 4 <= n; i += 4) {
@@ -250,7 +250,7 @@ SK_HD void back_transform(Tile<L> zt, int top, const L* xr, const L* xi, L* yr, 
 // Undoes the balancing (d = scale, or its inverse for left vectors) and normalises: 2-norm one; the largest component of
 // a complex vector real.  A power of two per vector keeps the squares in range.
 template <class L>
-SK_HD void normalize(const ColumnPair<L>& c, const L* scale, bool left, int n, L* yr, L* yi) {
+SK_STEP void normalize(const ColumnPair<L>& c, const L* scale, bool left, int n, L* yr, L* yi) {
   using T = real_t<L>;
   L pr(0), pi(0);
   for (int i = 0; i < n; ++i) {
@@ -323,7 +323,7 @@ SK_HD void eigenvectors(Tile<L> t, Tile<L> zt, const L* wr, const L* wi, const L
 // Left eigenvectors are right eigenvectors of A^T = Z T^T Z^T.  Reversing rows and columns makes T^T upper
 // quasi-triangular again, in place: t(i, j) <-> t(n-1-j, n-1-i), Z's columns and the eigenvalues in reverse order.
 template <class L>
-SK_HD void reflect_for_left(Tile<L> t, Tile<L> zt, L* wr, L* wi) {
+SK_STEP void reflect_for_left(Tile<L> t, Tile<L> zt, L* wr, L* wi) {
   const int n = t.n;
   auto swap = [](L& a, L& b) {
     L c = a;

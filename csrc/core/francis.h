@@ -101,7 +101,7 @@ SK_HD int lowest_row(L row, mask_t<L> active, int n) {
 
 // Exceptional shifts after 10 and 20 iterations without deflation: rare, so lane by lane.
 template <class L>
-SK_HD void exceptional_shifts(Tile<L> h, FrancisState<L>& s) {
+SK_STEP void exceptional_shifts(Tile<L> h, FrancisState<L>& s) {
   using T = real_t<L>;
   for (int w = 0; w < width_v<L>; ++w) {
     int hi = int(lane_get(s.hi, w)), lo = int(lane_get(s.lo, w)), stalled = int(lane_get(s.stalled, w));
@@ -310,7 +310,7 @@ SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const
 // Iterates until every lane is quasi-triangular or out of iterations.  Returns, per lane, 0 or 1 + the index of the last
 // eigenvalue that was not found.
 template <bool Schur, class L>
-SK_HD L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
+SK_STEP L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
   using T = real_t<L>;
   const int n = h.n;
   const L smlnum(Machine<T>::safmin * (T(n) / Machine<T>::ulp));

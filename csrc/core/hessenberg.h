@@ -103,7 +103,7 @@ SK_HD void update_rows(Tile<L> h, int i, int from, const HessenbergScratch<L>& s
 // p = tau y - (tau^2 alpha / 2) v and q likewise of z (as xSYTD2 has it for a symmetric A).  It is applied in one pass
 // over A that also forms y and z for the next reflector, which needs the first updated column only.
 template <class L>
-SK_HD void reduce_to_hessenberg(Tile<L> h, HessenbergScratch<L> s) {
+SK_STEP void reduce_to_hessenberg(Tile<L> h, HessenbergScratch<L> s) {
   using T = real_t<L>;
   const int n = h.n;
   constexpr int R = 4;
@@ -155,7 +155,7 @@ SK_HD void reflect_rows(Tile<L> zt, int c, int from, const L* v, L tau) {
 
 // Q = H_0 H_1 ... accumulated backwards into zt(c, r) = Q(r, c), reading the reflectors below the subdiagonal of h.
 template <class L>
-SK_HD void form_orthogonal_factor(Tile<L> h, const L* tau, L* v, Tile<L> zt) {
+SK_STEP void form_orthogonal_factor(Tile<L> h, const L* tau, L* v, Tile<L> zt) {
   const int n = h.n;
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) zt(i, j) = L(i == j ? 1 : 0);

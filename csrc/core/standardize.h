@@ -88,7 +88,7 @@ SK_HD StandardBlock<L> standardize_block(L a, L b, L c, L d) {
 
 // Standardises all blocks; rotates the rest of T and Z when the Schur form is wanted; fills wr, wi.
 template <bool Schur, class L>
-SK_HD void standardize_blocks(Tile<L> h, Tile<L> zt, L* wr, L* wi) {
+SK_STEP void standardize_blocks(Tile<L> h, Tile<L> zt, L* wr, L* wi) {
   const int n = h.n;
   for (int i = 0; i < n; ++i) {
     wr[i] = h(i, i);

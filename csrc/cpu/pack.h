@@ -41,7 +41,7 @@ void interleave(const T* const* source, int64_t length, Target&& target, T*) {
 
 // Loads `count` matrices from `first` on; the lanes that are left over repeat the last one.
 template <class L>
-void pack(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, Tile<L> h) {
+SK_STEP void pack(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, Tile<L> h) {
   using T = real_t<L>;
   constexpr int W = width_v<L>;
   const int n = h.n;
