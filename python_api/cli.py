@@ -35,8 +35,8 @@ class Progress:
         if self.bar is None:
             print(f"[{self.done + 1:{len(str(self.total))}}/{self.total}] {step}", file=sys.stderr, flush=True)
         else:
-            self.bar.set_description_str(step, refresh=False)
-            self.bar.update(min(1, self.done))  # the step begins: what is done is the steps before it
+            self.bar.n = self.done  # the step begins: what is done is the steps before it
+            self.bar.set_description_str(step)
         self.done += 1
 
     def close(self) -> None:
