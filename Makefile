@@ -26,8 +26,12 @@ lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
+# bench: accuracy gate, then every benchmark against its opponents; CSV, table and figure in benchmarks/results
+bench: build
+	$(PY) benchmarks/run.py
+
 # clean: removes what was built
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built
 
-.PHONY: build demo test lint clean
+.PHONY: build demo test lint bench clean

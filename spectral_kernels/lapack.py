@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from threading import Barrier
 
 import torch
 from torch import Tensor
 
 
-@lru_cache(maxsize=1)
-def _pool(workers: int, _pid: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="spectral_kernels", initializer=torch.set_num_threads, initargs=(1,))
-    list(pool.map(lambda _: None, range(workers)))
-    torch.set_num_threads(workers)  # the workers' setting is the default of threads yet to come: put it back
+@lru_cache
+def _pool(threads: int, _pid: int) -> ThreadPoolExecutor:
+    all_started = Barrier(threads)
+
+    def on_one_thread() -> None:
+        torch.get_num_threads()  # the first use in a thread takes over the process's setting: let that be before, not after
+        torch.set_num_threads(1)
+        all_started.wait()
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="spectral_kernels", initializer=on_one_thread)
+    wait([pool.submit(int) for _ in range(threads)])
+    torch.set_num_threads(before)  # the workers' setting is the default of threads yet to come: put it back
     return pool
+
+
+def workers(threads: int) -> ThreadPoolExecutor:
+    """The pool of this process whose ``threads`` threads each call LAPACK on one thread."""
+    return _pool(threads, os.getpid())
 
 
 def _solve(A: Tensor, right: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,10 +59,9 @@ def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tens
     if not bool(finite.all()):
         A3 = A3.masked_fill(~finite[:, None, None], 0)
     vectors = right or left
-    workers = torch.get_num_threads()
-    if A.device.type == "cpu" and workers > 1 and A3.shape[0] > 1 and n > 0:
-        pool = _pool(workers, os.getpid())
-        parts = list(pool.map(_solve, A3.tensor_split(min(4 * workers, A3.shape[0])), [vectors] * (4 * workers)))
+    threads = torch.get_num_threads()
+    if A.device.type == "cpu" and threads > 1 and A3.shape[0] > 1 and n > 0:
+        parts = list(workers(threads).map(_solve, A3.tensor_split(min(4 * threads, A3.shape[0])), [vectors] * (4 * threads)))
         w, V, info = (torch.cat(p) for p in zip(*parts, strict=True))
     else:
         w, V, info = _solve(A3, vectors)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import matrices
 import numpy as np
 import pytest
-import ratios
 import torch
 
 import spectral_kernels as sk
+from spectral_kernels.api.testing import matrices, ratios
 
 SIZES = [*range(1, 21), 32, 33, 64, 75, 76, 96, 127, 128]
 SEEDS = {n: 3 if n <= 33 else 1 for n in SIZES}
