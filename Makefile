@@ -1,20 +1,29 @@
 VENV ?= .venv
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PY := $(VENV)/bin/python
-SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp') setup.py pyproject.toml
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 # build: virtual environment, pinned dependencies, extensions for every instruction set (nothing to do when nothing changed)
 build: $(VENV)/.built
+# torch alone with its dependencies (a CUDA build brings its libraries); the rest as pinned, nothing beside the pins
 $(VENV)/.installed: requirements-dev.txt
 	test -x $(PY) || python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+	$(PIP) install --retries 1 --extra-index-url $(TORCH_INDEX) --constraint requirements-dev.txt torch
+	$(PIP) install --no-deps -r requirements-dev.txt
 	touch $@
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 # test: everything that needs no GPU
 test: build
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -m "not gpu" --durations=10
+
+# test-gpu: the tests that need a GPU; fails where there is none
+test-gpu: build
+	$(PY) -m pytest -q -m gpu --require-gpu
 
 # demo: a quick benchmark on this machine, then the eigenvalues of a trained GRU while it reads English words (figure in build/demo)
 demo: build
@@ -26,8 +35,12 @@ lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
+# wheel: one wheel for Python >= 3.10 and torch >= 2.10, into dist/
+wheel: build
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
 # clean: removes what was built
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built
 
-.PHONY: build demo test lint clean
+.PHONY: build test test-gpu demo lint wheel clean
