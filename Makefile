@@ -37,6 +37,7 @@ lint: $(VENV)/.installed
 
 # wheel: one wheel for Python >= 3.10 and torch >= 2.10, into dist/
 wheel: build
+	rm -rf build/lib build/lib.* build/bdist.*
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 # clean: removes what was built

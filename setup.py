@@ -9,6 +9,7 @@ Environment: ``SPECTRAL_ISAS`` (a subset of the instruction sets, e.g. ``avx512`
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import shutil
@@ -99,6 +100,10 @@ def cuda_extensions() -> list[Extension]:
 
 class BuildExtension(cpp_extension.BuildExtension):
     """Objects stand in build/<extension>: editable installs, wheels and `make` share them, and one extension's never replace another's."""
+
+    def build_extensions(self) -> None:
+        self.extensions = copy.deepcopy(self.extensions)  # torch appends its flags to them; twice appended, they would compile all anew
+        super().build_extensions()
 
     def build_extension(self, ext: Extension) -> None:
         self.build_temp = str(ROOT / "build" / ext.name.rpartition(".")[2])
