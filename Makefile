@@ -30,6 +30,10 @@ demo: build
 	$(PY) -m spectral_kernels bench --quick
 	$(PY) demo/gru_words.py
 
+# bench-gpu: eigenvalues of matrices that live on a GPU, against torch there; fails where there is none
+bench-gpu: build
+	$(PY) benchmarks/gpu.py
+
 # lint: style and types
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
@@ -44,4 +48,4 @@ wheel: build
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built
 
-.PHONY: build test test-gpu demo lint wheel clean
+.PHONY: build test test-gpu demo bench-gpu lint wheel clean

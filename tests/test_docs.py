@@ -38,7 +38,8 @@ def test_public_functions_have_examples():
     assert not without
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {i}" for i in range(len(BLOCKS))])
-def test_readme_blocks(block, tmp_path, monkeypatch):
+def test_readme_blocks_run_one_after_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    names = {"__name__": "readme"}
+    for block in BLOCKS:
+        exec(compile(block, "README.md", "exec"), names)

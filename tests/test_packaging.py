@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 PYTHON_FILES = {
@@ -87,3 +88,10 @@ def test_wheel_works_outside_the_repository(distributions, tmp_path):
     (site / "torch.pth").write_text(sysconfig.get_path("purelib"))
     done = run(python, "-c", OUTSIDE, str(ROOT), cwd=tmp_path, PYTHONPATH="")
     assert done.returncode == 0 and done.stdout.strip() == "works", done.stdout + done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", [["-m", "pytest", "-q", "-m", "gpu", "--require-gpu"], ["benchmarks/gpu.py"]], ids=["test-gpu", "bench-gpu"])
+def test_gpu_verbs_fail_clearly_without_a_gpu(command):
+    done = run(sys.executable, *command, cwd=ROOT)
+    assert done.returncode != 0 and "no CUDA device" in done.stderr, done.stdout + done.stderr
