@@ -17,7 +17,7 @@ L francis_info(int bad, double* last) {
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) ws.h(i, j) = L(i > j + 1 || (i == n - 1 && j < i) ? 0.0 : 1.0 + i + 2 * j);
   sk::lane_set(ws.h(0, 0), bad, std::numeric_limits<double>::quiet_NaN());
-  L info = sk::francis<false>(ws.h, ws.zt);
+  L info = sk::francis<false>(ws.h, ws.zt, ws.chain);
   *last = sk::lane_get(ws.h(n - 1, n - 1), bad);
   return info;
 }
