@@ -1,25 +1,40 @@
 VENV ?= .venv
+# TORCH_INDEX: an index that has CPU builds of torch, where the default one has only CUDA builds
+TORCH_INDEX ?=
 PY := $(VENV)/bin/python
-SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp') setup.py pyproject.toml
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
+# ninja is in the virtual environment
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 # build: virtual environment, pinned dependencies, extensions for every instruction set (nothing to do when nothing changed)
 build: $(VENV)/.built
+# torch alone with its dependencies (a CUDA build brings its libraries); the rest as pinned, nothing beside the pins
 $(VENV)/.installed: requirements-dev.txt
 	test -x $(PY) || python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements-dev.txt torch
+	$(PIP) install --no-deps -r requirements-dev.txt
 	touch $@
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 # test: everything that needs no GPU
 test: build
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -m "not gpu" --durations=10
+
+# test-gpu: the tests that need a GPU; fails where there is none
+test-gpu: build
+	$(PY) -m pytest -q -m gpu --require-gpu
 
 # demo: a quick benchmark on this machine, then the eigenvalues of a trained GRU while it reads English words (figure in build/demo)
 demo: build
 	$(PY) -m spectral_kernels bench --quick
 	$(PY) demo/gru_words.py
+
+# bench-gpu: eigenvalues of matrices that live on a GPU, against torch there; fails where there is none
+bench-gpu: build
+	$(PY) benchmarks/gpu.py
 
 # lint: style and types
 lint: $(VENV)/.installed
@@ -30,8 +45,13 @@ lint: $(VENV)/.installed
 bench: build
 	$(PY) benchmarks/run.py
 
+# wheel: one wheel for Python >= 3.10 and torch >= 2.10, into dist/
+wheel: build
+	rm -rf build/lib build/lib.* build/bdist.*
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
 # clean: removes what was built
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built
 
-.PHONY: build demo test lint bench clean
+.PHONY: build demo test test-gpu bench bench-gpu lint wheel clean

@@ -83,14 +83,18 @@ def _raise_for(name: str, info: Tensor, n: int) -> None:
 
 
 def _write_out(name: str, result: Tensor, out: Tensor) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}: argument 'out' must be Tensor, not {type(out).__name__}")
     if out.device != result.device:
         raise RuntimeError(f"{name}: Expected result and input tensors to be on the same device, but got result on {out.device} and input on {result.device}")
     if not torch.can_cast(result.dtype, out.dtype):
         raise RuntimeError(f"{name}: Expected result to be safely castable from {result.dtype} dtype, but got result with dtype {out.dtype}")
     if out.shape != result.shape:
+        strides = result.stride()  # of an empty output; another one is made contiguous: as torch does
         if out.numel():
             warnings.warn(f"{name}: an output with shape {tuple(out.shape)} was resized to {tuple(result.shape)}", stacklevel=3)
-        out.resize_(result.shape)
+            strides = torch.empty(result.shape, device="meta").stride()
+        out.resize_(result.shape).as_strided_(result.shape, strides)
     return out.copy_(result)
 
 
@@ -106,6 +110,9 @@ def eig(A: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor,
     [2.0, 3.0]
     """
     _check("linalg.eig", A)
+    if out is not None and not (isinstance(out, (tuple, list)) and len(out) == 2):
+        got = f"{len(out)}" if isinstance(out, (tuple, list)) else type(out).__name__
+        raise TypeError(f"linalg.eig: argument 'out' must be a tuple of 2 Tensors, got {got}")
     if A.requires_grad and torch.is_grad_enabled():
         return torch.linalg.eig(A, out=out)
     w, V, _, info = dispatch.dense_eig(A).eig(A, False, True, True)

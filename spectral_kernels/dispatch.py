@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spectral_kernels import lapack, ops
+from spectral_kernels import lapack
 
 EigFunction = Callable[[Tensor, bool, bool, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
 
@@ -21,10 +21,14 @@ class Rule(NamedTuple):
     eig: EigFunction
 
 
+def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return torch.ops.spectral_kernels.eig_simd.default(A, left, right, balance)  # by name: `ops` stands above this module
+
+
 REAL = frozenset({torch.float32, torch.float64})
 
 DENSE_EIG = (
-    Rule("cpu", REAL, 128, "simd", ops.eig_simd),
+    Rule("cpu", REAL, 128, "simd", _eig_simd),
     Rule(None, None, None, "lapack", lapack.eig),
 )
 

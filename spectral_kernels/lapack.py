@@ -54,7 +54,7 @@ def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tens
     Left eigenvectors are the columns of ``V^-H``, normalised: of a defective matrix they are NaN.
     """
     n, batch = A.shape[-1], A.shape[:-2]
-    A3 = A.detach().reshape(-1, n, n)
+    A3 = A.detach().reshape(batch.numel(), n, n)
     finite = A3.isfinite().all(-1).all(-1) if n else torch.ones(A3.shape[0], dtype=torch.bool, device=A.device)
     if not bool(finite.all()):
         A3 = A3.masked_fill(~finite[:, None, None], 0)

@@ -102,7 +102,7 @@ SK_STEP void standardize_blocks(Tile<L> h, Tile<L> zt, L* wr, L* wi) {
     wr[i - 1] = lane_select(block, s.a, wr[i - 1]);
     wr[i] = lane_select(block, s.d, wr[i]);
     wi[i - 1] = lane_select(block, im, wi[i - 1]);
-    wi[i] = lane_select(block, -im, wi[i]);
+    wi[i] = lane_select(block, L(0) - im, wi[i]);  // not -im: a real eigenvalue's imaginary part is +0
     h(i - 1, i - 1) = lane_select(block, s.a, h(i - 1, i - 1));
     h(i - 1, i) = lane_select(block, s.b, h(i - 1, i));
     h(i, i - 1) = lane_select(block, s.c, h(i, i - 1));

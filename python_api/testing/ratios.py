@@ -43,6 +43,15 @@ def normalization(V: np.ndarray, w: np.ndarray, real_dtype: np.dtype) -> np.ndar
     return np.where(rotated.any(-1), 1 / ulp, ratio).astype(float)
 
 
+def residual(A: torch.Tensor, w: torch.Tensor, V: torch.Tensor) -> float:
+    """Worst of ``|A V - V W|_1 / (|A|_1 |V|_1 ulp)`` over a batch in complex128: DGET22 for matrices far from over- and underflow."""
+    ulp = torch.finfo(A.dtype).eps
+    A, w, V = (x.detach().cpu().to(torch.complex128) for x in (A, w, V))
+    error = torch.linalg.matrix_norm(A @ V - V * w[..., None, :], 1)
+    ratio = error / torch.linalg.matrix_norm(A, 1) / torch.linalg.matrix_norm(V, 1) / ulp
+    return float(ratio.max())  # NaN stays NaN, and `NaN <= limit` is False
+
+
 def ddrvev(A: torch.Tensor, w: torch.Tensor, VR: torch.Tensor | None = None, VL: torch.Tensor | None = None) -> dict[str, np.ndarray]:
     """DDRVEV's tests 1 to 4 for a real batch; its tests 5 to 7 (equality from job to job) compare tensors directly."""
     a, lam = A.numpy(), w.numpy()
