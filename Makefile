@@ -19,9 +19,9 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES)
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
-# test: everything that needs no GPU
+# test: everything that needs no GPU, a worker per core
 test: build
-	$(PY) -m pytest -q -m "not gpu" --durations=10
+	$(PY) -m pytest -q -m "not gpu" --durations=10 -n auto --dist loadfile
 
 # test-gpu: the tests that need a GPU; fails where there is none
 test-gpu: build

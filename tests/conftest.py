@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 import pytest
 import torch
 
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("repository")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker per core: LAPACK's own threads would wait for each other
+    torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

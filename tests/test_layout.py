@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer, and the layers it may import (besides itself).  The top of the package is a layer of its own.
 MAY_IMPORT = {
+    "_version": set(),
     "_load": set(),
     "lapack": set(),
     "reference": set(),
@@ -18,9 +19,9 @@ MAY_IMPORT = {
     "dispatch": {"reference", "triton", "lapack"},
     "autograd": {"reference"},
     "ops": {"_load", "autograd", "dispatch", "reference", "triton", "lapack"},
-    "api": {"ops", "dispatch", "reference", "triton", "lapack"},
+    "api": {"_version", "ops", "dispatch", "reference", "triton", "lapack"},
     "__main__": {"api"},
-    "__init__": {"_load", "ops", "api", "dispatch", "reference", "triton", "lapack"},
+    "__init__": {"_version", "_load", "ops", "api", "dispatch", "reference", "triton", "lapack"},
 }
 MAY_INCLUDE: dict[str, set[str]] = {"core": set(), "cpu": {"core"}, "cuda": {"core"}}
 STANDARD_HEADERS_OF_CORE = {"algorithm", "array", "cfloat", "cmath", "cstddef", "cstdint", "cstring", "limits", "type_traits", "utility"}

@@ -66,7 +66,7 @@ def test_source_archive(distributions):
     with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
         members = {m.name.partition("/")[2]: m for m in archive.getmembers()}
     sources = {str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*") if p.is_file()}
-    assert sources | PYTHON_FILES | {"setup.py", "pyproject.toml", "LICENSE", "tests/matrices.py"} <= set(members)
+    assert sources | PYTHON_FILES | {"setup.py", "pyproject.toml", "LICENSE", "tests/conftest.py"} <= set(members)
     assert all(members[name].isreg() for name in PYTHON_FILES)  # files, where the repository has a link
 
 
