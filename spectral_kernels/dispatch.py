@@ -26,10 +26,6 @@ def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> Results:
     return torch.ops.spectral_kernels.eig_simd.default(A, left, right, balance)  # by name: `ops` stands above this module
 
 
-def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return torch.ops.spectral_kernels.eig_simd.default(A, left, right, balance)  # by name: `ops` stands above this module
-
-
 REAL = frozenset({torch.float32, torch.float64})
 
 # solve(A, left, right, balance) -> eigenvalues, right, left, info

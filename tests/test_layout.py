@@ -12,15 +12,16 @@ ROOT = Path(__file__).parent.parent
 # Each layer, and the layers it may import (besides itself).  The top of the package is a layer of its own.
 MAY_IMPORT = {
     "_load": set(),
+    "_version": set(),
     "lapack": set(),
     "reference": set(),
     "triton": set(),
     "dispatch": {"reference", "triton", "lapack"},
     "autograd": {"reference"},
     "ops": {"_load", "autograd", "dispatch", "reference", "triton", "lapack"},
-    "api": {"ops", "dispatch", "reference", "triton", "lapack"},
+    "api": {"_version", "ops", "dispatch", "reference", "triton", "lapack"},
     "__main__": {"api"},
-    "__init__": {"_load", "ops", "api", "dispatch", "reference", "triton", "lapack"},
+    "__init__": {"_load", "_version", "ops", "api", "dispatch", "reference", "triton", "lapack"},
 }
 MAY_INCLUDE: dict[str, set[str]] = {"core": set(), "cpu": {"core"}, "cuda": {"core"}}
 STANDARD_HEADERS_OF_CORE = {"algorithm", "array", "cfloat", "cmath", "cstddef", "cstdint", "cstring", "limits", "type_traits", "utility"}
