@@ -120,7 +120,7 @@ class Transition(ABC):
         with torch.no_grad():
             chunks = [linalg.eig_ex(flat[i : i + step].dense(), left=left, right=right) for i in range(0, max(count, 1), step)]
         parts = ([p for p in field if p is not None] for field in zip(*chunks, strict=True))
-        return EigResult(*(torch.cat(p).reshape(*batch, *p[0].shape[1:]) if p else None for p in parts))  # type: ignore[arg-type]
+        return EigResult(*(torch.cat(p).reshape(*batch, *p[0].shape[1:]) if p else None for p in parts))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

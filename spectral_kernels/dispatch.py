@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from spectral_kernels import lapack
 
-EigFunction = Callable[[Tensor, bool, bool, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
+Results = tuple[Tensor, ...]
 
 
 class Rule(NamedTuple):
@@ -18,25 +19,36 @@ class Rule(NamedTuple):
     dtypes: frozenset[torch.dtype] | None
     n_max: int | None
     name: str
-    eig: EigFunction
+    solve: Callable[..., Results]
 
 
-def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> Results:
     return torch.ops.spectral_kernels.eig_simd.default(A, left, right, balance)  # by name: `ops` stands above this module
 
 
 REAL = frozenset({torch.float32, torch.float64})
 
+# solve(A, left, right, balance) -> eigenvalues, right, left, info
 DENSE_EIG = (
     Rule("cpu", REAL, 128, "simd", _eig_simd),
     Rule(None, None, None, "lapack", lapack.eig),
 )
 
+# solve(A, vectors, upper) -> eigenvalues, eigenvectors, info
+DENSE_EIGH = (Rule(None, None, None, "lapack", lapack.eigh),)
 
-def dense_eig(A: Tensor) -> Rule:
-    """The first rule of ``DENSE_EIG`` that matches the device, dtype and size of ``A``."""
-    device, dtype, n = A.device.type, A.dtype, A.shape[-1]
-    for rule in DENSE_EIG:
-        if rule.device in (None, device) and (rule.dtypes is None or dtype in rule.dtypes) and (rule.n_max is None or n <= rule.n_max):
-            return rule
-    raise LookupError(f"no rule of DENSE_EIG serves {dtype} on {device}, n = {n}")
+TABLES: dict[str, tuple[Rule, ...]] = {"eig": DENSE_EIG, "eigh": DENSE_EIGH}
+
+
+@lru_cache(maxsize=4096)
+def rule(table: str, device: str, dtype: torch.dtype, n: int) -> Rule:
+    """The first rule of ``TABLES[table]`` that matches."""
+    for r in TABLES[table]:
+        if r.device in (None, device) and (r.dtypes is None or dtype in r.dtypes) and (r.n_max is None or n <= r.n_max):
+            return r
+    raise LookupError(f"no rule of the table '{table}' serves {dtype} on {device}, n = {n}")
+
+
+def solve(table: str, A: Tensor, *args: Any) -> Results:
+    """Runs the rule that serves ``A`` (..., n, n)."""
+    return rule(table, A.device.type, A.dtype, A.shape[-1]).solve(A, *args)

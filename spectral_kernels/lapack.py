@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import cmath
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Barrier
 
 import torch
 from torch import Tensor
+
+NAN = float("nan")
 
 
 @lru_cache
@@ -32,48 +36,124 @@ def workers(threads: int) -> ThreadPoolExecutor:
     return _pool(threads, os.getpid())
 
 
-def _solve(A: Tensor, right: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """One chunk ``(b, n, n)`` of finite matrices.  A matrix that LAPACK gives up on does not harm its neighbours."""
+def _cat(parts: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch again; eigenvectors stay column-major."""
+    w, V, info = zip(*parts, strict=True)
+    return torch.cat(w), torch.cat([v.mT for v in V]).mT if V[0].dim() == 3 else V[0], torch.cat(info)
+
+
+def _solve(solver: Callable[[Tensor], tuple[Tensor, Tensor]], A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """One chunk ``(b, n, n)`` of finite matrices, or one matrix.  A matrix that LAPACK gives up on does not harm its neighbours."""
     try:
-        w, V = torch.linalg.eig(A) if right else (torch.linalg.eigvals(A), A.new_empty(0))
-        return w, V, A.new_zeros(A.shape[:1], dtype=torch.int32)
+        w, V = solver(A)
+        return w, V, torch.zeros(A.shape[:-2], dtype=torch.int32, device=A.device)
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        if A.shape[0] > 1:
-            parts = [_solve(a[None], right) for a in A]
-            w, V, info = (torch.cat(p) for p in zip(*parts, strict=True))
-            return w, V, info
-        nan = complex("nan+nanj")
-        w = A.new_full(A.shape[:-1], nan, dtype=A.dtype.to_complex())
-        V = A.new_full(A.shape, nan, dtype=A.dtype.to_complex()) if right else A.new_empty(0)
-        return w, V, A.new_full(A.shape[:1], A.shape[-1], dtype=torch.int32)
+        if A.dim() == 3 and A.shape[0] > 1:
+            parts = [_solve(solver, a) for a in A.split(A.shape[0] // 2)]
+            return _cat(parts)
+        w, V = solver(torch.zeros_like(A))  # for the shapes and dtypes
+        return torch.full_like(w, NAN), torch.full_like(V, NAN), A.new_full(A.shape[:-2], A.shape[-1], dtype=torch.int32)
+
+
+def _finite(A: Tensor) -> bool:
+    """Whether ``A`` is certainly finite, in one pass without a temporary: NaN and Inf survive a sum, and so does its overflow."""
+    return cmath.isfinite(A.sum().item())
+
+
+def _batched(solver: Callable[[Tensor], tuple[Tensor, Tensor]], A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``solver`` over the matrices of ``A (b, n, n)``, on all threads; NaN and info = n + 1 where a matrix is not finite."""
+    n = A.shape[-1]
+    bad = None if _finite(A) else ~A.isfinite().flatten(1).all(-1)
+    if bad is not None:
+        A = A.masked_fill(bad[:, None, None], 0)
+    threads = torch.get_num_threads()
+    if A.device.type == "cpu" and threads > 1 and A.shape[0] > 1 and n > 0:
+        parts = list(workers(threads).map(partial(_solve, solver), A.tensor_split(min(4 * threads, A.shape[0]))))
+        w, V, info = _cat(parts)
+    else:
+        w, V, info = _solve(solver, A)
+    if bad is not None:
+        w, info = w.masked_fill(bad[:, None], NAN), info.masked_fill(bad, n + 1)
+        V = V.mT.masked_fill(bad[:, None, None], NAN).mT if V.dim() == 3 else V  # column-major
+    return w, V, info
+
+
+def _match(w: Tensor, other: Tensor) -> Tensor:
+    """For each of ``w (n,)`` the index of its partner in ``other (n,)``, nearest pairs first."""
+    n = w.shape[0]
+    distance = (w[:, None] - other[None, :]).abs()
+    partner = torch.empty(n, dtype=torch.int64)
+    for k in distance.flatten().argsort().tolist():
+        i, j = divmod(k, n)
+        if distance[i, j] < float("inf"):
+            partner[i] = j
+            distance[i, :] = distance[:, j] = float("inf")
+    return partner.to(w.device)
+
+
+def _left_vectors(A: Tensor, w: Tensor, V: Tensor) -> Tensor:
+    """Left eigenvectors of ``A (b, n, n)``, 2-norm 1: the columns of V^-H where their residuals are small, else eigenvectors of A^H.
+
+    V^-H belongs to ``V`` column by column, but loses all digits where ``V`` is nearly singular; LAPACK solves A^H anew
+    there, whose eigenvalues are matched to ``w``.
+    """
+    if V.numel() == 0:
+        return V
+    inverse, _ = torch.linalg.inv_ex(V)
+    adjoint = inverse.mH.resolve_conj()  # never a lazy conjugate: an op may run where the dispatcher does not resolve it
+    U = adjoint / torch.linalg.vector_norm(adjoint, dim=-2, keepdim=True)
+    AH = A.mH.resolve_conj().to(U.dtype)
+    residual = (AH @ U - U * w.conj_physical()[:, None, :]).abs().sum(-2).amax(-1)
+    bound = 10 * A.shape[-1] * torch.finfo(A.dtype).eps * AH.abs().sum(-2).amax(-1)
+    poor = ~(residual <= bound) & w.isfinite().all(-1)
+    for b in poor.nonzero()[:, 0].tolist():
+        try:
+            other, right = torch.linalg.eig(AH[b] if A.is_complex() else A[b].mT)
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            continue
+        U[b] = right[:, _match(w[b], other.conj_physical())]
+    return U.mT.contiguous().mT
+
+
+def _eig(A: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
+    if vectors:
+        w, V = torch.linalg.eig(A)
+        return w, V
+    return torch.linalg.eigvals(A), A.new_empty(0)
+
+
+def _eigh(A: Tensor, vectors: bool, upper: bool) -> tuple[Tensor, Tensor]:
+    uplo = "U" if upper else "L"
+    if vectors:
+        w, V = torch.linalg.eigh(A, UPLO=uplo)
+        return w, V
+    return torch.linalg.eigvalsh(A, UPLO=uplo), A.new_empty(0)
 
 
 def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Same contract as the op ``spectral_kernels::eig_simd``; LAPACK's ``geev`` always balances.
+    """Same contract as the op ``spectral_kernels::eig_simd``; LAPACK's ``geev`` always balances."""
+    n, batch = A.shape[-1], A.shape[:-2]
+    with torch._C.DisableTorchFunction():  # drop_in() must not catch torch.linalg here
+        A3 = A.detach().reshape(batch.numel(), n, n)
+        w, V, info = _batched(partial(_eig, vectors=left or right), A3)
+        U = _left_vectors(A3, w, V).reshape(A.shape) if left else w.new_empty(0)
+        return w.reshape(*batch, n), V.reshape(A.shape) if right else w.new_empty(0), U, info.reshape(batch)
 
-    Left eigenvectors are the columns of ``V^-H``, normalised: of a defective matrix they are NaN.
+
+def eigh(A: Tensor, vectors: bool, upper: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """LAPACK's ``syevd``/``heevd``: eigenvalues ``(..., n)`` ascending and real, eigenvectors ``(..., n, n)`` or ``(0,)``, info ``(...)``.
+
+    Only the ``upper`` or the lower triangle is read; info as in `eig`.
     """
     n, batch = A.shape[-1], A.shape[:-2]
-    A3 = A.detach().reshape(batch.numel(), n, n)
-    finite = A3.isfinite().all(-1).all(-1) if n else torch.ones(A3.shape[0], dtype=torch.bool, device=A.device)
-    if not bool(finite.all()):
-        A3 = A3.masked_fill(~finite[:, None, None], 0)
-    vectors = right or left
-    threads = torch.get_num_threads()
-    if A.device.type == "cpu" and threads > 1 and A3.shape[0] > 1 and n > 0:
-        parts = list(workers(threads).map(_solve, A3.tensor_split(min(4 * threads, A3.shape[0])), [vectors] * (4 * threads)))
-        w, V, info = (torch.cat(p) for p in zip(*parts, strict=True))
-    else:
-        w, V, info = _solve(A3, vectors)
-    nan = complex("nan+nanj")
-    if not bool(finite.all()):
-        w = w.masked_fill(~finite[:, None], nan)
-        info = info.masked_fill(~finite, n + 1)
-        V = V.masked_fill(~finite[:, None, None], nan) if vectors else V
-    none = w.new_empty(0)
-    VL = none
-    if left:
-        VL, singular = torch.linalg.inv_ex(V)
-        VL = VL.mH / VL.mH.norm(dim=-2, keepdim=True)
-        VL = VL.masked_fill((singular > 0)[:, None, None], nan).reshape(A.shape)
-    return w.reshape(*batch, n), V.reshape(A.shape) if right else none, VL, info.reshape(batch)
+    with torch._C.DisableTorchFunction():
+        A = A.detach()
+        clean = _finite(A)
+        if clean and not batch:  # one matrix: latency counts
+            w, V, info = _solve(partial(_eigh, vectors=vectors, upper=upper), A)
+            return w, V, info
+        A3 = A.reshape(batch.numel(), n, n)
+        if not clean:  # what stands in the other triangle does not count
+            A3 = A3.triu() if upper else A3.tril()
+        w, V, info = _batched(partial(_eigh, vectors=vectors, upper=upper), A3)
+        return w.reshape(*batch, n), V.reshape(A.shape) if vectors else V, info.reshape(batch)

@@ -1,31 +1,186 @@
-"""The op table: schema and fake kernel of every op, and nothing else.
+"""The op table: schema, implementation, fake kernel, autograd and batching rule of every op, and nothing else.
 
-The implementations are registered by the compiled extensions (``csrc``), which `_load` picks.
+``eig`` and ``eigh`` are what users' programs hold (`torch.compile`, `torch.export`, `torch.func`): they choose the kernel at run
+time (`dispatch`), differentiate (`autograd`), and raise where ``raises`` names the function to raise for.  ``eig_simd`` is a kernel
+of the compiled extensions (``csrc``), which `_load` picks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch._C import _LinAlgError  # type: ignore[attr-defined]
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 
+from spectral_kernels import autograd, dispatch
 from spectral_kernels._load import load_cpu
 
+Results = tuple[Tensor, ...]
+
 _library = torch.library.Library("spectral_kernels", "DEF")
-_library.define(
-    "eig_simd(Tensor A, bool left, bool right, bool balance) -> (Tensor eigenvalues, Tensor right, Tensor left, Tensor info)",
-    tags=(torch.Tag.pt2_compliant_tag,),
-)
+_EIG = "(Tensor eigenvalues, Tensor right, Tensor left, Tensor info)"
+_EIGH = "(Tensor eigenvalues, Tensor eigenvectors, Tensor info)"
+for _schema in (
+    f"eig_simd(Tensor A, bool left, bool right, bool balance) -> {_EIG}",
+    f"eig(Tensor A, bool left, bool right, bool balance, float broadening, str? raises) -> {_EIG}",
+    f"eigh(Tensor A, bool vectors, bool upper, float broadening, str? raises) -> {_EIGH}",
+    "inverse_from_left(Tensor V, Tensor U) -> Tensor",
+):
+    _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
 CPU_ISA = load_cpu()
 
 eig_simd = torch.ops.spectral_kernels.eig_simd.default
+eig = torch.ops.spectral_kernels.eig.default
+eigh = torch.ops.spectral_kernels.eigh.default
+inverse_from_left = torch.ops.spectral_kernels.inverse_from_left.default
 
 
-@torch.library.register_fake("spectral_kernels::eig_simd", lib=_library)  # type: ignore[untyped-decorator]
-def _eig_simd_fake(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    torch._check(A.dim() >= 2 and A.shape[-1] == A.shape[-2], lambda: "spectral_kernels::eig: expected matrices of shape (..., n, n)")
+# Implementations
+
+
+def raise_if_failed(name: str, info: Tensor, n: int) -> None:
+    """Raises what torch raises for the first matrix whose ``info`` is not 0; ``name`` is that of the function, linalg.eig."""
+    if info.item() == 0 if info.numel() == 1 else not info.any():
+        return
+    failed = int(info.reshape(-1).nonzero()[0])
+    code = int(info.reshape(-1)[failed])
+    where = f"(Batch element {failed}): " if info.dim() else ""
+    what = "The input matrix contains non-finite values."
+    if code <= n:
+        what = f"The algorithm failed to converge because the input matrix is ill-conditioned or has too many repeated eigenvalues (error code: {code})."
+    raise _LinAlgError(f"torch.{name}: {where}{what}")
+
+
+def _eig(A: Tensor, left: bool, right: bool, balance: bool, broadening: float, raises: str | None) -> Results:
+    results = dispatch.solve("eig", A, left, right, balance)
+    if raises is not None:
+        raise_if_failed(raises, results[-1], A.shape[-1])
+    return results
+
+
+def _eigh(A: Tensor, vectors: bool, upper: bool, broadening: float, raises: str | None) -> Results:
+    results = dispatch.solve("eigh", A, vectors, upper)
+    if raises is not None:
+        raise_if_failed(raises, results[-1], A.shape[-1])
+    return results
+
+
+_library.impl("eig", _eig, "CompositeExplicitAutograd")
+_library.impl("eigh", _eigh, "CompositeExplicitAutograd")
+_library.impl("inverse_from_left", autograd.inverse_from_left, "CompositeExplicitAutograd")
+
+
+# Fake kernels
+
+
+def _check_square(name: str, A: Tensor) -> None:
+    torch._check(A.dim() >= 2 and A.shape[-1] == A.shape[-2], lambda: f"spectral_kernels::{name}: expected matrices of shape (..., n, n), got {tuple(A.shape)}")
+
+
+def _vectors(A: Tensor, wanted: bool, dtype: torch.dtype) -> Tensor:
+    return A.new_empty(A.shape, dtype=dtype).transpose(-2, -1) if wanted else A.new_empty((0,), dtype=dtype)
+
+
+def _eig_fake(A: Tensor, left: bool, right: bool, *_: Any) -> Results:
+    _check_square("eig", A)
     dtype = A.dtype.to_complex()
+    return A.new_empty(A.shape[:-1], dtype=dtype), _vectors(A, right, dtype), _vectors(A, left, dtype), A.new_empty(A.shape[:-2], dtype=torch.int32)
 
-    def vectors(wanted: bool) -> Tensor:
-        return A.new_empty(A.shape, dtype=dtype).transpose(-2, -1) if wanted else A.new_empty((0,), dtype=dtype)
 
-    return A.new_empty(A.shape[:-1], dtype=dtype), vectors(right), vectors(left), A.new_empty(A.shape[:-2], dtype=torch.int32)
+def _eigh_fake(A: Tensor, vectors: bool, *_: Any) -> Results:
+    _check_square("eigh", A)
+    return A.new_empty(A.shape[:-1], dtype=A.dtype.to_real()), _vectors(A, vectors, A.dtype), A.new_empty(A.shape[:-2], dtype=torch.int32)
+
+
+def _inverse_from_left_fake(V: Tensor, U: Tensor) -> Tensor:
+    _check_square("inverse_from_left", V)
+    return V.new_empty(V.shape)
+
+
+_FAKES: dict[str, Callable[..., Any]] = {"eig_simd": _eig_fake, "eig": _eig_fake, "eigh": _eigh_fake, "inverse_from_left": _inverse_from_left_fake}
+for _name, _fake in _FAKES.items():
+    torch.library.register_fake(f"spectral_kernels::{_name}", _fake, lib=_library)
+
+
+# Autograd.  The kernel ops have none: `eig` and `eigh` stand above them.
+
+
+def _below(op: Any, keyset: Any) -> Callable[..., Any]:
+    """``op`` below the autograd keys, where a transposed result is no view whose tangent would have to share its layout.
+
+    A Function's forward runs without grad mode; the outer levels of torch.func, which stand below this one, want it back.
+    """
+
+    def solve(*args: Any) -> Any:
+        with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True), torch._C._AutoDispatchBelowADInplaceOrView():
+            return op.redispatch(keyset & torch._C._after_ADInplaceOrView_keyset, *args)
+
+    return solve
+
+
+def _differentiated(*tensors: Tensor) -> bool:
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return True
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors) if forward_ad._current_level >= 0 else False
+
+
+def _eig_autograd(keyset: Any, A: Tensor, left: bool, right: bool, balance: bool, broadening: float, raises: str | None) -> Results:
+    solve = _below(eig, keyset)
+    if not _differentiated(A):
+        return solve(A, left, right, balance, broadening, raises)
+    with enable_single_level_autograd_function():
+        w, V, U, info = autograd.Eig.apply(A, balance, broadening, raises, solve)  # every derivative needs both sides
+    none = w.detach().new_empty(0)
+    return w, V if right else none, U if left else none.clone(), info
+
+
+def _eigh_autograd(keyset: Any, A: Tensor, vectors: bool, upper: bool, broadening: float, raises: str | None) -> Results:
+    solve = _below(eigh, keyset)
+    if not _differentiated(A):
+        return solve(A, vectors, upper, broadening, raises)
+    with enable_single_level_autograd_function():
+        w, V, info = autograd.Eigh.apply(A, upper, broadening, raises, solve)
+    return w, V if vectors else V.detach().new_empty(0), info
+
+
+def _inverse_from_left_autograd(keyset: Any, V: Tensor, U: Tensor) -> Tensor:
+    solve = _below(inverse_from_left, keyset)
+    if not _differentiated(V, U):
+        return solve(V, U)
+    with enable_single_level_autograd_function():
+        return autograd.InverseFromLeft.apply(V, U, solve)
+
+
+_library.impl("eig", _eig_autograd, "Autograd", with_keyset=True)
+_library.impl("eigh", _eigh_autograd, "Autograd", with_keyset=True)
+_library.impl("inverse_from_left", _inverse_from_left_autograd, "Autograd", with_keyset=True)
+
+
+# Batching rules: every op takes any number of leading dimensions
+
+
+def _front(x: Tensor, dim: int | None, size: int) -> Tensor:
+    return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+
+
+def _eig_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, left: bool, right: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
+    return op(_front(A, in_dims[0], info.batch_size), left, right, *args), (0, 0 if right else None, 0 if left else None, 0)
+
+
+def _eigh_batched(info: Any, in_dims: tuple[int | None, ...], A: Tensor, vectors: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
+    return eigh(_front(A, in_dims[0], info.batch_size), vectors, *args), (0, 0 if vectors else None, 0)
+
+
+def _inverse_from_left_batched(info: Any, in_dims: tuple[int | None, ...], V: Tensor, U: Tensor) -> tuple[Tensor, int]:
+    return inverse_from_left(_front(V, in_dims[0], info.batch_size), _front(U, in_dims[1], info.batch_size)), 0
+
+
+torch.library.register_vmap("spectral_kernels::eig_simd", partial(_eig_batched, eig_simd), lib=_library)
+torch.library.register_vmap("spectral_kernels::eig", partial(_eig_batched, eig), lib=_library)
+torch.library.register_vmap("spectral_kernels::eigh", _eigh_batched, lib=_library)
+torch.library.register_vmap("spectral_kernels::inverse_from_left", _inverse_from_left_batched, lib=_library)
