@@ -12,7 +12,7 @@ constexpr T symmetric_target = sizeof(T) == 4 ? T(1073741824.0) : T(Machine<doub
 
 template <class L>
 struct PowerOfTwoScale {
-  L lift, size;  // entries were multiplied by lift / size target
+  L lift, size;  // entries were multiplied by lift, then by target / size: no intermediate over- or underflows
   SK_HD L undo(L x) const {
     return x * L(real_t<L>(1) / symmetric_target<real_t<L>>) * size * (L(1) / lift);
   }
@@ -24,11 +24,11 @@ SK_HD PowerOfTwoScale<lane_of<E>> scale_triangle(Tile<E> a, lane_of<E> amax) {
   using T = real_t<L>;
   const L one(1), target(symmetric_target<T>);
   PowerOfTwoScale<L> f;
-  f.lift = lane_select(amax < L(Machine<T>::safmin), L(T(1) / (Machine<T>::ulp * Machine<T>::ulp)), one);
+  f.lift = lane_select(amax < L(Machine<T>::safmin * symmetric_target<T> * symmetric_target<T>), target * target, one);
   f.size = lane_select(amax > L(0), lane_pow2_floor(amax * f.lift), one);
-  const L down = f.lift / f.size;
+  const L second = target / f.size;
   for (int i = 0; i < a.n; ++i)
-    for (int j = 0; j <= i; ++j) a(i, j) = a(i, j) * down * target;
+    for (int j = 0; j <= i; ++j) a(i, j) = a(i, j) * f.lift * second;
   return f;
 }
 
