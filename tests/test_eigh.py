@@ -24,11 +24,13 @@ def random_hermitian(*shape, dtype, seed=0):
     return A + A.mH
 
 
-def ratios(A, w, Z, w_only):
+def ratios(A, w, Z):
+    """DDRVST's tests 1 and 2, and its comparison of two solvers' eigenvalues, the other being LAPACK in float64."""
+    oracle = torch.linalg.eigvalsh(A.to(torch.complex128 if A.is_complex() else torch.float64)).to(w.dtype)
     return {
         "residual": symmetric.residual_ratio(A.numpy(), w.numpy(), Z.numpy()),
         "orthogonality": symmetric.orthogonality_ratio(Z.numpy()),
-        "with and without vectors": symmetric.eigenvalue_ratio(w.numpy(), w_only.numpy()),
+        "eigenvalues": symmetric.eigenvalue_ratio(w.numpy(), oracle.numpy()),
     }
 
 
@@ -41,12 +43,16 @@ def test_lapack_types(dtype):
         w, Z, info = eigh(A)
         w_only, _, info_only = eigh(A, vectors=False)
         assert int(info.abs().max()) == int(info_only.abs().max()) == 0
-        assert bool((w.diff(dim=-1) >= 0).all()) and bool((w_only.diff(dim=-1) >= 0).all())
-        theirs = ratios(A, *torch.linalg.eigh(A), torch.linalg.eigvalsh(A))
-        for test, ours in ratios(A, w, Z, w_only).items():
+        assert torch.equal(w, w_only) and bool((w.diff(dim=-1) >= 0).all())
+        theirs = ratios(A, *torch.linalg.eigh(A))
+        # QL against QL: torch.linalg.eigh divides and conquers, eigvalsh does not
+        theirs["eigenvalues"] = np.maximum(theirs["eigenvalues"], ratios(A, torch.linalg.eigvalsh(A), Z)["eigenvalues"])
+        for test, ours in ratios(A, w, Z).items():
             assert ours.max() <= 60, f"{test} ratio {ours.max():.3g}: {names[int(ours.argmax())]}"
             before = worst.get(test, (0.0, 0.0))
             worst[test] = (max(before[0], ours.max()), max(before[1], theirs[test].max()))
+    if dtype.to_real() == torch.float64:
+        del worst["eigenvalues"]  # the oracle is LAPACK itself, whose drivers share their tridiagonal matrix: no yardstick but 60
     for test, (ours, torchs) in worst.items():
         assert ours <= max(1.5 * torchs, 5), f"{test}: worst ratio {ours:.3g}, torch's {torchs:.3g}"
 
@@ -99,12 +105,10 @@ def test_named(name, dtype):
             A = phase[:, None] * A * phase.conj()
             A = (A + A.mH) / 2
         w, Z, info = eigh(A)
-        w_only, _, _ = eigh(A, vectors=False)
-        assert info.tolist() == [0]
-        wide = torch.linalg.eigvalsh(A.to(torch.complex128)).numpy().astype(NUMPY[dtype.to_real()])
-        assert symmetric.eigenvalue_ratio(w.numpy(), wide).max() / n <= 5
-        for test, ratio in ratios(A, w, Z, w_only).items():
-            assert ratio.max() <= 60 if test.startswith("with") else ratio.max() <= 10, f"{test} ratio {ratio.max():.3g}: n = {n}"
+        assert info.tolist() == [0] and torch.equal(w, eigh(A, vectors=False)[0])
+        for test, ratio in ratios(A, w, Z).items():
+            limit = 5 * n if test == "eigenvalues" else 10  # the others are divided by n already
+            assert ratio.max() <= limit, f"{test} ratio {ratio.max():.3g}: n = {n}"
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

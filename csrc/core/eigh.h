@@ -8,7 +8,10 @@ namespace sk {
 // Every matrix is scaled by a power of two, so that the largest part lies in [target, 2 target): squares of entries down
 // to sqrt(safmin) / target of the norm stay normal.  Exact, but for entries too small to matter.
 template <class T>
-constexpr T symmetric_target = sizeof(T) == 4 ? T(1073741824.0) : T(Machine<double>::norm_bound);  // 2^30, 2^300
+constexpr T symmetric_target = sizeof(T) == 4 ? T(0x1p30) : T(0x1p300);
+// What brings denormal matrices into range first: target / size must not overflow.
+template <class T>
+constexpr T symmetric_lift = sizeof(T) == 4 ? T(0x1p60) : T(0x1p600);
 
 template <class L>
 struct PowerOfTwoScale {
@@ -22,9 +25,9 @@ template <class E>
 SK_HD PowerOfTwoScale<lane_of<E>> scale_triangle(Tile<E> a, lane_of<E> amax) {
   using L = lane_of<E>;
   using T = real_t<L>;
-  const L one(1), target(symmetric_target<T>);
+  const L one(1), target(symmetric_target<T>), lift(symmetric_lift<T>);
   PowerOfTwoScale<L> f;
-  f.lift = lane_select(amax < L(Machine<T>::safmin * symmetric_target<T> * symmetric_target<T>), target * target, one);
+  f.lift = lane_select(amax < L(Machine<T>::safmin * symmetric_lift<T>), lift, one);
   f.size = lane_select(amax > L(0), lane_pow2_floor(amax * f.lift), one);
   const L second = target / f.size;
   for (int i = 0; i < a.n; ++i)
@@ -45,28 +48,25 @@ SK_HD void ranks(const L* d, int n, L* rank) {
     }
 }
 
-template <class L>
-struct EighResult {
-  L info;   // 0; 1..n where the iteration did not converge; n + 1 where the triangle holds NaN or Inf
-  L* rank;  // [n] eigenvalue i is the rank[i]-th
-};
-
-// Eigenvalues into ws.d, unordered, and where Vectors is set their eigenvectors into the rows of ws.zt.
+// Eigenvalues into ws.values with their ranks in ws.value_rank and, where Vectors is set, eigenvectors into the rows of
+// ws.zt with theirs in ws.vector_rank.  Returns info per lane: 0; 1..n where the iteration did not converge; n + 1 where
+// the triangle holds NaN or Inf.
 template <bool Vectors, class E>
-SK_HD EighResult<lane_of<E>> eigh(SymmetricWorkspace<E>& ws) {
+SK_HD lane_of<E> eigh(SymmetricWorkspace<E>& ws) {
   using L = lane_of<E>;
-  using T = real_t<L>;
   const int n = ws.a.n;
   L amax;
   const mask_t<L> bad = screen_triangle(ws.a, amax);
   const PowerOfTwoScale<L> f = scale_triangle(ws.a, amax);
   reduce_to_tridiagonal<Vectors>(ws);
-  L info = implicit_ql<Vectors>(ws);
-  if (Vectors) apply_q(ws);
-  L* rank = ws.e;
-  ranks(ws.d, n, rank);
-  for (int i = 0; i < n; ++i) ws.d[i] = f.undo(ws.d[i]);
-  return {lane_select(bad, L(T(n + 1)), info), rank};
+  const L unfinished = implicit_ql<Vectors>(ws);
+  ranks(ws.values, n, ws.value_rank);
+  for (int i = 0; i < n; ++i) ws.values[i] = f.undo(ws.values[i]);
+  if (Vectors) {
+    apply_q(ws);
+    ranks(ws.d, n, ws.vector_rank);
+  }
+  return lane_select(bad, L(real_t<L>(n + 1)), unfinished);
 }
 
 }  // namespace sk

@@ -17,11 +17,13 @@ struct SymmetricWorkspace {
   E* tau;        // [n]
   E* scratch;    // [4n]
   L *d, *e;      // [n] diagonal and subdiagonal of T
+  L* values;     // [n] eigenvalues
+  L *value_rank, *vector_rank;  // [n] place of values[i], and of row i of zt, in ascending order
   L* rotations;  // [buffered_sweeps][2][n]
 
   static constexpr long lanes_needed(int n, bool vectors) {
     constexpr long parts = parts_v<E>;
-    return parts * (long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 5L * n) + 2L * n + (vectors ? 2L * buffered_sweeps * n : 0);
+    return parts * (long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 5L * n) + 5L * n + (vectors ? 2L * buffered_sweeps * n : 0);
   }
   SK_HD SymmetricWorkspace(L* storage, int n, bool vectors) {
     constexpr int parts = parts_v<E>;
@@ -36,7 +38,10 @@ struct SymmetricWorkspace {
     scratch = tau + n;
     d = reinterpret_cast<L*>(scratch + 4L * n);
     e = d + n;
-    rotations = e + n;
+    values = e + n;
+    value_rank = values + n;
+    vector_rank = value_rank + n;
+    rotations = vector_rank + n;
   }
 };
 

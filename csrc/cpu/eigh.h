@@ -41,9 +41,9 @@ void pack_triangle(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64
   }
 }
 
-// Writes row i of zt as eigenvector rank(i) of each matrix.
+// Writes row c of zt as eigenvector vector_rank[c] of each matrix.
 template <class E>
-void write_vectors(const SymmetricWorkspace<E>& ws, const EighResult<lane_of<E>>& s, int64_t first, int count, real_t<lane_of<E>>* out) {
+void write_vectors(const SymmetricWorkspace<E>& ws, lane_of<E> info, int64_t first, int count, real_t<lane_of<E>>* out) {
   using L = lane_of<E>;
   using T = real_t<L>;
   constexpr int W = width_v<L>, parts = parts_v<E>;
@@ -52,8 +52,8 @@ void write_vectors(const SymmetricWorkspace<E>& ws, const EighResult<lane_of<E>>
   for (int c = 0; c < n; ++c) {
     const T* row = reinterpret_cast<const T*>(ws.zt.row(c));
     for (int w = 0; w < count; ++w) {
-      T* dst = out + ((first + w) * n + int64_t(lane_get(s.rank[c], w))) * n * parts;
-      const bool failed = lane_get(s.info, w) > 0;
+      T* dst = out + ((first + w) * n + int64_t(lane_get(ws.vector_rank[c], w))) * n * parts;
+      const bool failed = lane_get(info, w) > 0;
       for (int i = 0; i < n * parts; ++i) dst[i] = failed ? nan : row[i * W + w] + T(0);  // no -0: idle rotations may lose its sign
     }
   }
@@ -71,12 +71,12 @@ void eigh_range(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64_t 
   for (int64_t first = begin; first < end; first += W) {
     const int count = int(end - first < W ? end - first : W);
     pack_triangle(a, layout, first, count, upper, ws.a);
-    const EighResult<L> s = eigh<Vectors>(ws);
-    for (int w = 0; w < count; ++w) out.info[first + w] = int32_t(lane_get(s.info, w));
+    const L info = eigh<Vectors>(ws);
+    for (int w = 0; w < count; ++w) out.info[first + w] = int32_t(lane_get(info, w));
     for (int i = 0; i < n; ++i)
       for (int w = 0; w < count; ++w)
-        out.values[(first + w) * n + int64_t(lane_get(s.rank[i], w))] = lane_get(s.info, w) > 0 ? nan : lane_get(ws.d[i], w) + T(0);
-    if (Vectors) write_vectors(ws, s, first, count, out.vectors);
+        out.values[(first + w) * n + int64_t(lane_get(ws.value_rank[i], w))] = lane_get(info, w) > 0 ? nan : lane_get(ws.values[i], w) + T(0);
+    if (Vectors) write_vectors(ws, info, first, count, out.vectors);
   }
 }
 

@@ -27,8 +27,8 @@ template __global__ void eig_kernel<double>(double*, uint8_t*, double*, int*, in
 template <class E>
 __global__ void eigh_kernel(sk::lane_of<E>* storage, int* info, int n) {
   sk::SymmetricWorkspace<E> ws(storage, n, true);
-  info[0] = int(sk::eigh<true>(ws).info);
-  info[1] = int(sk::eigh<false>(ws).info);
+  info[0] = int(sk::eigh<true>(ws));
+  info[1] = int(sk::eigh<false>(ws));
 }
 
 template __global__ void eigh_kernel<float>(float*, int*, int);
