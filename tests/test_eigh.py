@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import symmetric
 import torch
 
-import spectral_kernels as sk  # noqa: F401  registers the op
+from spectral_kernels.api.testing import symmetric
 
 REAL = [torch.float32, torch.float64]
 DTYPES = [*REAL, torch.complex64, torch.complex128]

@@ -22,7 +22,7 @@ struct PowerOfTwoScale {
 };
 
 template <class E>
-SK_HD PowerOfTwoScale<lane_of<E>> scale_triangle(Tile<E> a, lane_of<E> amax) {
+SK_STEP PowerOfTwoScale<lane_of<E>> scale_triangle(Tile<E> a, lane_of<E> amax) {
   using L = lane_of<E>;
   using T = real_t<L>;
   const L one(1), target(symmetric_target<T>), lift(symmetric_lift<T>);
@@ -37,7 +37,7 @@ SK_HD PowerOfTwoScale<lane_of<E>> scale_triangle(Tile<E> a, lane_of<E> amax) {
 
 // rank[i]: the position of d[i] in ascending order; equal values keep their order.
 template <class L>
-SK_HD void ranks(const L* d, int n, L* rank) {
+SK_STEP void ranks(const L* d, int n, L* rank) {
   const L one(1), zero(0);
   for (int i = 0; i < n; ++i) rank[i] = zero;
   for (int i = 1; i < n; ++i)

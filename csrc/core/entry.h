@@ -6,11 +6,11 @@
 namespace sk {
 
 template <class E>
-constexpr int parts_v = 1;
+constexpr int components_v = 1;
 template <class L>
-constexpr int parts_v<Complex<L>> = 2;
+constexpr int components_v<Complex<L>> = 2;
 template <class E>
-constexpr bool is_complex_v = parts_v<E> == 2;
+constexpr bool is_complex_v = components_v<E> == 2;
 
 template <class E>
 SK_HD E entry(lane_of<E> re, lane_of<E> im) {

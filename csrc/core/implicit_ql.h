@@ -25,7 +25,7 @@ struct QlWindow {
 // Moves each lane's l past negligible e_l and finds the first negligible e_m, m >= l (to zero with both).  The test is
 // xSTEQR's: e_m^2 <= eps^2 |d_m d_{m+1}| + safmin.  Squared: e holds e^2.
 template <bool Squared, class L>
-SK_HD void find_windows(const L* d, L* e, int n, QlWindow<L>& q) {
+SK_STEP void find_windows(const L* d, L* e, int n, QlWindow<L>& q) {
   using T = real_t<L>;
   constexpr T eps = Machine<T>::ulp / 2;
   const L eps2(eps * eps), safmin(Machine<T>::safmin), end(T(n - 1));
@@ -69,7 +69,7 @@ struct RotationSweep {
 
 // One QL sweep.  t and -s of the rotation of rows (i, i+1) go to t[i], ns[i].
 template <class L>
-SK_HD void ql_sweep(L* d, L* e, const QlWindow<L>& q, L shift, L* t, L* ns) {
+SK_STEP void ql_sweep(L* d, L* e, const QlWindow<L>& q, L shift, L* t, L* ns) {
   using T = real_t<L>;
   const L one(1), zero(0), tiny(Machine<T>::safmin / Machine<T>::ulp);
   const L l = q.l, m = q.m, top = m - one;
@@ -106,7 +106,7 @@ SK_HD void ql_sweep(L* d, L* e, const QlWindow<L>& q, L shift, L* t, L* ns) {
 
 // One QL sweep on d and e^2, without square roots.
 template <class L>
-SK_HD void square_root_free_sweep(L* d, L* e, const QlWindow<L>& q, L shift) {
+SK_STEP void square_root_free_sweep(L* d, L* e, const QlWindow<L>& q, L shift) {
   using T = real_t<L>;
   const L one(1), zero(0);
   const L l = q.l, m = q.m, top = m - one;
@@ -171,7 +171,7 @@ SK_HD void rotate_columns(Tile<L> st, int j, RotationSweep s, const L* t1, const
 // `rotations` holds t and -s of sweep after sweep, zero (no rotation) outside their ranges; an odd one out is followed by
 // an empty one.
 template <class L>
-SK_HD void apply_rotations(Tile<L> st, const RotationSweep* sweeps, int count, L* rotations) {
+SK_STEP void apply_rotations(Tile<L> st, const RotationSweep* sweeps, int count, L* rotations) {
   const int n = st.n;
   if (count % 2)
     for (int i = 0; i < 2 * n; ++i) rotations[2L * count * n + i] = L(0);
@@ -220,7 +220,7 @@ SK_HD L gather(const L* d, L l, int first) {
 // d and e^2 to the eigenvalues in d, unordered.  Returns, per lane, the number of eigenvalues that were not found
 // within 30 n sweeps.
 template <class L>
-SK_HD L ql_values(L* d, L* e, int n) {
+SK_STEP L ql_values(L* d, L* e, int n) {
   QlWindow<L> q(n);
   for (int sweep = 0;; ++sweep) {
     find_windows<true>(d, e, n, q);
@@ -232,7 +232,7 @@ SK_HD L ql_values(L* d, L* e, int n) {
 // d and e to the eigenvectors of T in the rows of ws.st and their eigenvalues in ws.d, unordered.  The first shift for
 // eigenvalue l is values[l] (a perfect shift), then Wilkinson's: fewer sweeps have to rotate Z.
 template <class E>
-SK_HD lane_of<E> ql_vectors(SymmetricWorkspace<E>& ws) {
+SK_STEP lane_of<E> ql_vectors(SymmetricWorkspace<E>& ws) {
   using L = lane_of<E>;
   const int n = ws.a.n;
   L *d = ws.d, *e = ws.e;

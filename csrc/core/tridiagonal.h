@@ -22,11 +22,11 @@ struct SymmetricWorkspace {
   L* rotations;  // [buffered_sweeps][2][n]
 
   static constexpr long lanes_needed(int n, bool vectors) {
-    constexpr long parts = parts_v<E>;
+    constexpr long parts = components_v<E>;
     return parts * (long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 5L * n) + 5L * n + (vectors ? 2L * buffered_sweeps * n : 0);
   }
   SK_HD SymmetricWorkspace(L* storage, int n, bool vectors) {
-    constexpr int parts = parts_v<E>;
+    constexpr int parts = components_v<E>;
     const int ld = leading_dimension(n);
     E* entries = reinterpret_cast<E*>(storage);
     a = {entries, n, ld};
@@ -47,7 +47,7 @@ struct SymmetricWorkspace {
 
 // The largest part in the lower triangle; matrices that hold NaN or Inf there become zero and are reported.
 template <class E>
-SK_HD mask_t<lane_of<E>> screen_triangle(Tile<E> a, lane_of<E>& amax) {
+SK_STEP mask_t<lane_of<E>> screen_triangle(Tile<E> a, lane_of<E>& amax) {
   using L = lane_of<E>;
   amax = L(0);
   mask_t<L> bad = amax > L(1);
@@ -66,7 +66,7 @@ SK_HD mask_t<lane_of<E>> screen_triangle(Tile<E> a, lane_of<E>& amax) {
 // A reflector I - tau u u^H, u = (1, u_2, ...), that maps column k below the diagonal to a real multiple beta of e_1
 // (xLARFG).  u goes to `u`; a column that needs nothing gets tau = 0.
 template <class E>
-SK_HD void tridiagonal_reflector(Tile<E> a, int k, E* u, E& tau, lane_of<E>& beta_out) {
+SK_STEP void tridiagonal_reflector(Tile<E> a, int k, E* u, E& tau, lane_of<E>& beta_out) {
   using L = lane_of<E>;
   using T = real_t<L>;
   const int n = a.n;
@@ -150,7 +150,7 @@ SK_HD void update_and_multiply(Tile<E> a, int i0, int k, const E* v, const E* w,
 // d, e and tau of A = Q T Q^H, Q = H_0 H_1 ... H_{n-2}; where Store is set, u of H_k goes to a(k, k+2:n).
 // The rank-2 update of step k - 1 is carried out in the pass that multiplies for step k: one pass over A per step.
 template <bool Store, class E>
-SK_HD void reduce_to_tridiagonal(SymmetricWorkspace<E>& ws) {
+SK_STEP void reduce_to_tridiagonal(SymmetricWorkspace<E>& ws) {
   using L = lane_of<E>;
   using T = real_t<L>;
   Tile<E> a = ws.a;
@@ -212,7 +212,7 @@ SK_HD void apply_q_to_rows(const SymmetricWorkspace<E>& ws, int c0) {
 
 // zt := (Q S)^T from st = S^T.
 template <class E>
-SK_HD void apply_q(const SymmetricWorkspace<E>& ws) {
+SK_STEP void apply_q(const SymmetricWorkspace<E>& ws) {
   using L = lane_of<E>;
   const int n = ws.a.n;
   if constexpr (is_complex_v<E>)

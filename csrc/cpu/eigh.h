@@ -23,7 +23,7 @@ struct EighOutputs {
 template <class E>
 void pack_triangle(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64_t first, int count, bool upper, Tile<E> h) {
   using T = real_t<lane_of<E>>;
-  constexpr int W = width_v<lane_of<E>>, parts = parts_v<E>;
+  constexpr int W = width_v<lane_of<E>>, parts = components_v<E>;
   const T* source[W];
   for (int w = 0; w < W; ++w) source[w] = a + parts * layout.offset(first + (w < count ? w : count - 1));
   int64_t down = parts * layout.row, right = parts * layout.col;
@@ -46,7 +46,7 @@ template <class E>
 void write_vectors(const SymmetricWorkspace<E>& ws, lane_of<E> info, int64_t first, int count, real_t<lane_of<E>>* out) {
   using L = lane_of<E>;
   using T = real_t<L>;
-  constexpr int W = width_v<L>, parts = parts_v<E>;
+  constexpr int W = width_v<L>, parts = components_v<E>;
   const int n = ws.a.n;
   const T nan = std::numeric_limits<T>::quiet_NaN();
   for (int c = 0; c < n; ++c) {

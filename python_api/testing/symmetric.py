@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from matrices import Matrix, spectrum
 from numpy.random import Generator
+
+from spectral_kernels.api.testing.matrices import Matrix, spectrum
 
 
 class SymmetricType(NamedTuple):
