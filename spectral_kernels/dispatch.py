@@ -26,7 +26,12 @@ def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> Results:
     return torch.ops.spectral_kernels.eig_simd.default(A, left, right, balance)  # by name: `ops` stands above this module
 
 
+def _eigh_simd(A: Tensor, vectors: bool, upper: bool) -> Results:
+    return torch.ops.spectral_kernels.eigh_simd.default(A, vectors, upper)
+
+
 REAL = frozenset({torch.float32, torch.float64})
+ALL = REAL | {torch.complex64, torch.complex128}
 
 # solve(A, left, right, balance) -> eigenvalues, right, left, info
 DENSE_EIG = (
@@ -35,7 +40,10 @@ DENSE_EIG = (
 )
 
 # solve(A, vectors, upper) -> eigenvalues, eigenvectors, info
-DENSE_EIGH = (Rule(None, None, None, "lapack", lapack.eigh),)
+DENSE_EIGH = (
+    Rule("cpu", ALL, 128, "simd", _eigh_simd),
+    Rule(None, None, None, "lapack", lapack.eigh),
+)
 
 TABLES: dict[str, tuple[Rule, ...]] = {"eig": DENSE_EIG, "eigh": DENSE_EIGH}
 

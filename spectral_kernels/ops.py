@@ -1,8 +1,8 @@
 """The op table: schema, implementation, fake kernel, autograd and batching rule of every op, and nothing else.
 
 ``eig`` and ``eigh`` are what users' programs hold (`torch.compile`, `torch.export`, `torch.func`): they choose the kernel at run
-time (`dispatch`), differentiate (`autograd`), and raise where ``raises`` names the function to raise for.  ``eig_simd`` is a kernel
-of the compiled extensions (``csrc``), which `_load` picks.
+time (`dispatch`), differentiate (`autograd`), and raise where ``raises`` names the function to raise for.  ``eig_simd`` and
+``eigh_simd`` are kernels of the compiled extensions (``csrc``), which `_load` picks.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _EIG = "(Tensor eigenvalues, Tensor right, Tensor left, Tensor info)"
 _EIGH = "(Tensor eigenvalues, Tensor eigenvectors, Tensor info)"
 for _schema in (
     f"eig_simd(Tensor A, bool left, bool right, bool balance) -> {_EIG}",
+    f"eigh_simd(Tensor A, bool vectors, bool upper) -> {_EIGH}",
     f"eig(Tensor A, bool left, bool right, bool balance, float broadening, str? raises) -> {_EIG}",
     f"eigh(Tensor A, bool vectors, bool upper, float broadening, str? raises) -> {_EIGH}",
     "inverse_from_left(Tensor V, Tensor U) -> Tensor",
@@ -35,6 +36,7 @@ for _schema in (
 CPU_ISA = load_cpu()
 
 eig_simd = torch.ops.spectral_kernels.eig_simd.default
+eigh_simd = torch.ops.spectral_kernels.eigh_simd.default
 eig = torch.ops.spectral_kernels.eig.default
 eigh = torch.ops.spectral_kernels.eigh.default
 inverse_from_left = torch.ops.spectral_kernels.inverse_from_left.default
@@ -102,7 +104,13 @@ def _inverse_from_left_fake(V: Tensor, U: Tensor) -> Tensor:
     return V.new_empty(V.shape)
 
 
-_FAKES: dict[str, Callable[..., Any]] = {"eig_simd": _eig_fake, "eig": _eig_fake, "eigh": _eigh_fake, "inverse_from_left": _inverse_from_left_fake}
+_FAKES: dict[str, Callable[..., Any]] = {
+    "eig_simd": _eig_fake,
+    "eigh_simd": _eigh_fake,
+    "eig": _eig_fake,
+    "eigh": _eigh_fake,
+    "inverse_from_left": _inverse_from_left_fake,
+}
 for _name, _fake in _FAKES.items():
     torch.library.register_fake(f"spectral_kernels::{_name}", _fake, lib=_library)
 
@@ -172,8 +180,8 @@ def _eig_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor,
     return op(_front(A, in_dims[0], info.batch_size), left, right, *args), (0, 0 if right else None, 0 if left else None, 0)
 
 
-def _eigh_batched(info: Any, in_dims: tuple[int | None, ...], A: Tensor, vectors: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
-    return eigh(_front(A, in_dims[0], info.batch_size), vectors, *args), (0, 0 if vectors else None, 0)
+def _eigh_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, vectors: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
+    return op(_front(A, in_dims[0], info.batch_size), vectors, *args), (0, 0 if vectors else None, 0)
 
 
 def _inverse_from_left_batched(info: Any, in_dims: tuple[int | None, ...], V: Tensor, U: Tensor) -> tuple[Tensor, int]:
@@ -182,5 +190,6 @@ def _inverse_from_left_batched(info: Any, in_dims: tuple[int | None, ...], V: Te
 
 torch.library.register_vmap("spectral_kernels::eig_simd", partial(_eig_batched, eig_simd), lib=_library)
 torch.library.register_vmap("spectral_kernels::eig", partial(_eig_batched, eig), lib=_library)
-torch.library.register_vmap("spectral_kernels::eigh", _eigh_batched, lib=_library)
+torch.library.register_vmap("spectral_kernels::eigh_simd", partial(_eigh_batched, eigh_simd), lib=_library)
+torch.library.register_vmap("spectral_kernels::eigh", partial(_eigh_batched, eigh), lib=_library)
 torch.library.register_vmap("spectral_kernels::inverse_from_left", _inverse_from_left_batched, lib=_library)

@@ -4,6 +4,38 @@
 
 namespace sk {
 
+// What the size of an entry is; complex.h has the same functions for complex entries.
+template <class L>
+SK_HD L cabs1(L a) {
+  return lane_abs(a);
+}
+template <class L>
+SK_HD mask_t<L> is_finite(L a) {
+  return lane_abs(a) <= L(Machine<real_t<L>>::largest);
+}
+template <class L>
+SK_HD L largest_part(L a) {
+  return lane_abs(a);
+}
+template <class L>
+SK_HD L add_square(L a, L sum) {
+  return lane_fma(a, a, sum);
+}
+template <class L>
+SK_HD L select_zero(mask_t<L> m, L a) {
+  return lane_select(m, L(0), a);
+}
+template <class L>
+SK_HD bool is_zero_at(const L& a, int w) {
+  return lane_get(a, w) == 0;
+}
+template <class L>
+SK_HD void swap_at(L& a, L& b, int w) {
+  auto t = lane_get(a, w);
+  lane_set(a, w, lane_get(b, w));
+  lane_set(b, w, t);
+}
+
 // Matrices that hold NaN or Inf become zero matrices and are reported; the others are left alone.
 template <class L>
 SK_STEP mask_t<L> screen_nonfinite(Tile<L> h, L& amax) {

@@ -55,6 +55,14 @@ constexpr int parts_v = LaneTraits<L>::parts;
 template <class L>
 constexpr int width_v = LaneTraits<L>::width;
 
+// The lane type of a matrix entry, which is a lane value or a Complex of one.
+template <class E>
+struct LaneOf {
+  using type = E;
+};
+template <class E>
+using lane_of = typename LaneOf<E>::type;
+
 // The scalar lane: T itself.
 template <class T>
 SK_HD T lane_select(bool m, T a, T b) {

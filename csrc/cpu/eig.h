@@ -6,16 +6,9 @@
 #include "../core/eig.h"
 #include "lane_simd.h"
 #include "pack.h"
+#include "scratch.h"
 
 namespace sk {
-
-#if defined(__AVX512F__)
-constexpr int register_bytes = 64;
-#elif defined(__AVX__)
-constexpr int register_bytes = 32;
-#else
-constexpr int register_bytes = 16;
-#endif
 
 // Contiguous outputs; vectors are column-major, as LAPACK and torch have them: entry (i, j) of matrix b at
 // ((b * n + j) * n + i).  Complex numbers as pairs of reals.
@@ -97,19 +90,6 @@ void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int
   writer.left = true;
   eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, true, ws.x, writer);
 }
-
-// Aligned scratch for one thread.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes) : p_(::operator new(bytes, std::align_val_t(64))) {}
-  ~Scratch() { ::operator delete(p_, std::align_val_t(64)); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  char* get() const { return static_cast<char*>(p_); }
-
- private:
-  void* p_;
-};
 
 template <bool Vectors, class L>
 void eig_range(const real_t<L>* a, const BatchLayout& layout, int64_t begin, int64_t end, int n, EigOptions opt,

@@ -12,6 +12,14 @@
 
 namespace sk {
 
+#if defined(__AVX512F__)
+constexpr int register_bytes = 64;
+#elif defined(__AVX__)
+constexpr int register_bytes = 32;
+#else
+constexpr int register_bytes = 16;
+#endif
+
 template <class T>
 struct IntOf;
 template <>

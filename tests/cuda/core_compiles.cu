@@ -1,5 +1,6 @@
 // csrc/core with the scalar lane, as a CUDA thread would run it: compiled only, so that one source stays one source.
 #include "core/eig.h"
+#include "core/eigh.h"
 
 template <class T>
 struct StoreVectors {
@@ -22,3 +23,15 @@ __global__ void eig_kernel(T* storage, uint8_t* perm, T* vectors, int* info, int
 
 template __global__ void eig_kernel<float>(float*, uint8_t*, float*, int*, int);
 template __global__ void eig_kernel<double>(double*, uint8_t*, double*, int*, int);
+
+template <class E>
+__global__ void eigh_kernel(sk::lane_of<E>* storage, int* info, int n) {
+  sk::SymmetricWorkspace<E> ws(storage, n, true);
+  info[0] = int(sk::eigh<true>(ws));
+  info[1] = int(sk::eigh<false>(ws));
+}
+
+template __global__ void eigh_kernel<float>(float*, int*, int);
+template __global__ void eigh_kernel<double>(double*, int*, int);
+template __global__ void eigh_kernel<sk::Complex<float>>(float*, int*, int);
+template __global__ void eigh_kernel<sk::Complex<double>>(double*, int*, int);

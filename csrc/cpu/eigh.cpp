@@ -1,0 +1,94 @@
+// spectral_kernels::eigh on CPU tensors: checks, allocation, threads, registration (LibTorch stable ABI).
+#include "eigh.h"
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <tuple>
+#include <vector>
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// U native registers per value: two hide the latency of the QL recurrence, as long as the tiles stay in the L2 cache.
+template <class T, int U>
+using Lane = sk::SimdLane<T, sk::register_bytes / int(sizeof(T)), U>;
+template <template <class> class Entry>
+constexpr int two_registers_up_to = sk::is_complex_v<Entry<float>> ? 32 : 64;
+
+template <class L>
+using Real = L;
+
+// Fewer matrices than this fill too few lanes: each is solved by the scalar lane, whose bits are the same.
+template <class T>
+constexpr int64_t scalar_below = sk::register_bytes / int64_t(sizeof(T)) / 2;
+
+// Groups of two registers, what is left in groups of one, and what is left of that one by one: the bits are the same.
+template <bool Vectors, template <class> class Entry, class T>
+void eigh_batch(const T* a, const sk::BatchLayout& layout, int64_t batch, int n, bool upper, const sk::EighOutputs<T>& out) {
+  constexpr int64_t W = sk::width_v<Lane<T, 1>>;
+  const int64_t groups = (batch + W - 1) / W;
+  const bool wide = n <= two_registers_up_to<Entry> && groups >= 2 * int64_t(torch::stable::get_num_threads());
+  const int64_t per_task = wide ? 2 : 1, tasks = (groups + per_task - 1) / per_task;
+  torch::stable::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+    int64_t first = begin * per_task * W;
+    const int64_t last = end * per_task * W < batch ? end * per_task * W : batch;
+    if (wide) {
+      const int64_t cut = (last - first) % (2 * W) > W ? last : last - (last - first) % (2 * W);
+      if (cut > first) sk::eigh_range<Vectors, Entry<Lane<T, 2>>>(a, layout, first, cut, n, upper, out);
+      first = cut;
+    }
+    const int64_t tail = (last - first) % W, cut = tail < scalar_below<T> ? last - tail : last;
+    if (cut > first) sk::eigh_range<Vectors, Entry<Lane<T, 1>>>(a, layout, first, cut, n, upper, out);
+    if (last > cut) sk::eigh_range<Vectors, Entry<T>>(a, layout, cut, last, n, upper, out);
+  });
+}
+
+template <template <class> class Entry, class T>
+void run(const Tensor& A, int64_t batch, int n, bool vectors, bool upper, Tensor& w, Tensor& v, Tensor& info) {
+  const auto sizes = A.sizes(), strides = A.strides();
+  const int dims = int(sizes.size()) - 2;
+  const sk::BatchLayout layout{sizes.data(), strides.data(), dims, strides[dims], strides[dims + 1]};
+  const sk::EighOutputs<T> out{static_cast<T*>(w.mutable_data_ptr()), vectors ? static_cast<T*>(v.mutable_data_ptr()) : nullptr,
+                               static_cast<int32_t*>(info.mutable_data_ptr())};
+  const T* a = static_cast<const T*>(A.const_data_ptr());
+  if (vectors)
+    eigh_batch<true, Entry>(a, layout, batch, n, upper, out);
+  else
+    eigh_batch<false, Entry>(a, layout, batch, n, upper, out);
+}
+
+// (..., n, n) -> eigenvalues (..., n) real and ascending, eigenvectors (..., n, n) or (0,), info (...) int32.
+std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& A, bool vectors, bool upper) {
+  const auto sizes = A.sizes();
+  const int64_t dims = A.dim();
+  STD_TORCH_CHECK(dims >= 2 && sizes[dims - 1] == sizes[dims - 2], "spectral_kernels::eigh: expected matrices of shape (..., n, n)");
+  const int64_t n = sizes[dims - 1];
+  STD_TORCH_CHECK(n <= 128, "spectral_kernels::eigh: the SIMD kernel serves n <= 128, got n = ", n);
+  const ScalarType dtype = A.scalar_type();
+  const bool single = dtype == ScalarType::Float || dtype == ScalarType::ComplexFloat;
+  const bool complex = dtype == ScalarType::ComplexFloat || dtype == ScalarType::ComplexDouble;
+  STD_TORCH_CHECK(single || complex || dtype == ScalarType::Double, "spectral_kernels::eigh: expected float32, float64, complex64 or complex128");
+  std::vector<int64_t> batch_shape(sizes.begin(), sizes.begin() + (dims - 2)), shape(sizes.begin(), sizes.end()), values_shape = batch_shape, none{0};
+  values_shape.push_back(n);
+  int64_t batch = 1;
+  for (int64_t s : batch_shape) batch *= s;
+  Tensor w = torch::stable::new_empty(A, values_shape, single ? ScalarType::Float : ScalarType::Double);
+  Tensor v = torch::stable::new_empty(A, vectors ? shape : none);
+  Tensor info = torch::stable::new_empty(A, batch_shape, ScalarType::Int);
+  if (n == 0) torch::stable::zero_(info);
+  if (batch > 0 && n > 0) {
+    auto solve = complex ? (single ? run<sk::Complex, float> : run<sk::Complex, double>)
+                         : (single ? run<Real, float> : run<Real, double>);
+    solve(A, batch, int(n), vectors, upper, w, v, info);
+  }
+  if (vectors) v = torch::stable::transpose(v, -2, -1);
+  return {w, v, info};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(spectral_kernels, CPU, m) { m.impl("eigh_simd", TORCH_BOX(&eigh)); }
