@@ -30,18 +30,17 @@ def _eigh_simd(A: Tensor, vectors: bool, upper: bool) -> Results:
     return torch.ops.spectral_kernels.eigh_simd.default(A, vectors, upper)
 
 
-REAL = frozenset({torch.float32, torch.float64})
-ALL = REAL | {torch.complex64, torch.complex128}
+SIMD_DTYPES = frozenset({torch.float32, torch.float64, torch.complex64, torch.complex128})
 
 # solve(A, left, right, balance) -> eigenvalues, right, left, info
 DENSE_EIG = (
-    Rule("cpu", REAL, 128, "simd", _eig_simd),
+    Rule("cpu", SIMD_DTYPES, 128, "simd", _eig_simd),
     Rule(None, None, None, "lapack", lapack.eig),
 )
 
 # solve(A, vectors, upper) -> eigenvalues, eigenvectors, info
 DENSE_EIGH = (
-    Rule("cpu", ALL, 128, "simd", _eigh_simd),
+    Rule("cpu", SIMD_DTYPES, 128, "simd", _eigh_simd),
     Rule(None, None, None, "lapack", lapack.eigh),
 )
 

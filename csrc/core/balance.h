@@ -1,4 +1,5 @@
-// Screening, scaling and balancing: steps 1 and 2 of xGEEV (xLANGE 'M', xLASCL, xGEBAL).
+// Screening, scaling and balancing: steps 1 and 2 of xGEEV (xLANGE 'M', xLASCL, xGEBAL), of real and of complex matrices: M is
+// a tile of either, and h(i, j) a lane value or a Complex of it.
 #pragma once
 #include "tile.h"
 
@@ -37,21 +38,19 @@ SK_HD void swap_at(L& a, L& b, int w) {
 }
 
 // Matrices that hold NaN or Inf become zero matrices and are reported; the others are left alone.
-template <class L>
-SK_STEP mask_t<L> screen_nonfinite(Tile<L> h, L& amax) {
-  using T = real_t<L>;
+template <class M, class L>
+SK_STEP mask_t<L> screen_nonfinite(M h, L& amax) {
   amax = L(0);
   mask_t<L> bad = amax > L(1);
   for (int i = 0; i < h.n; ++i)
     for (int j = 0; j < h.n; ++j) {
-      L a = lane_abs(h(i, j));
-      bad = bad | !(a <= L(Machine<T>::largest));
-      amax = lane_max(a, amax);
+      bad = bad | !is_finite(h(i, j));
+      amax = lane_max(largest_part(h(i, j)), amax);
     }
   if (lane_any(bad)) {
     amax = lane_select(bad, L(0), amax);
     for (int i = 0; i < h.n; ++i)
-      for (int j = 0; j < h.n; ++j) h(i, j) = lane_select(bad, L(0), h(i, j));
+      for (int j = 0; j < h.n; ++j) h(i, j) = select_zero(bad, h(i, j));
   }
   return bad;
 }
@@ -64,8 +63,8 @@ struct ScaleFactors {
   bool any;
 };
 
-template <class L>
-SK_STEP ScaleFactors<L> scale_to_bounds(Tile<L> h, L amax) {
+template <class M, class L>
+SK_STEP ScaleFactors<L> scale_to_bounds(M h, L amax) {
   using T = real_t<L>;
   const L bound(Machine<T>::norm_bound), one(1);
   mask_t<L> tiny = (amax > L(0)) & (amax < one / bound), huge = amax > bound;
@@ -92,24 +91,16 @@ SK_HD L unscale(L x, const ScaleFactors<L>& f) {
 }
 
 // xGEBAL 'P' on one matrix of the group: moves rows and columns that isolate an eigenvalue to the outside.
-template <class L>
-SK_STEP void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& hi) {
+template <class M>
+SK_STEP void isolate_eigenvalues(M h, int w, uint8_t* perm, int& lo, int& hi) {
   const int n = h.n;
   auto swap_with = [&](int j, int m, int top) {
     if (j == m) return;
     uint8_t p = perm[j];
     perm[j] = perm[m];
     perm[m] = p;
-    for (int i = 0; i <= top; ++i) {
-      auto t = lane_get(h(i, j), w);
-      lane_set(h(i, j), w, lane_get(h(i, m), w));
-      lane_set(h(i, m), w, t);
-    }
-    for (int i = 0; i < n; ++i) {
-      auto t = lane_get(h(j, i), w);
-      lane_set(h(j, i), w, lane_get(h(m, i), w));
-      lane_set(h(m, i), w, t);
-    }
+    for (int i = 0; i <= top; ++i) swap_at(h(i, j), h(i, m), w);
+    for (int i = 0; i < n; ++i) swap_at(h(j, i), h(m, i), w);
   };
   lo = 0;
   hi = n - 1;
@@ -117,7 +108,7 @@ SK_STEP void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& 
     found = false;
     for (int i = hi; i >= 0 && !found; --i) {
       bool isolated = true;
-      for (int j = 0; j <= hi && isolated; ++j) isolated = i == j || lane_get(h(i, j), w) == 0;
+      for (int j = 0; j <= hi && isolated; ++j) isolated = i == j || is_zero_at(h(i, j), w);
       if (!isolated) continue;
       swap_with(i, hi, hi);
       if (hi == 0) return;
@@ -129,7 +120,7 @@ SK_STEP void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& 
     found = false;
     for (int j = lo; j <= hi && !found; ++j) {
       bool isolated = true;
-      for (int i = lo; i <= hi && isolated; ++i) isolated = i == j || lane_get(h(i, j), w) == 0;
+      for (int i = lo; i <= hi && isolated; ++i) isolated = i == j || is_zero_at(h(i, j), w);
       if (!isolated) continue;
       swap_with(j, lo, hi);
       ++lo;
@@ -139,22 +130,20 @@ SK_STEP void isolate_eigenvalues(Tile<L> h, int w, uint8_t* perm, int& lo, int& 
 }
 
 // sqrt(sum a_i^2) over count entries at a stride, inside [lo, hi] of each lane; `scaled` avoids under- and overflow.
-template <class L>
-SK_HD void masked_norms(Tile<L> h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) {
+template <class M, class L>
+SK_HD void masked_norms(M h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) {
   using T = real_t<L>;
   L cc(0), rr(0), cm(0), rm(0);
   ca = ra = L(0);
   for (int k = 0; k < h.n; ++k) {
     mask_t<L> above = L(T(k)) >= lo, below = L(T(k)) <= hi, inside = above & below;
-    L col = lane_abs(h(k, i)), row = lane_abs(h(i, k));
+    L col = cabs1(h(k, i)), row = cabs1(h(i, k));
     ca = lane_max(ca, lane_select(below, col, L(0)));
     ra = lane_max(ra, lane_select(above, row, L(0)));
-    col = lane_select(inside, col, L(0));
-    row = lane_select(inside, row, L(0));
-    cc = lane_fma(col, col, cc);
-    rr = lane_fma(row, row, rr);
-    cm = lane_max(cm, col);
-    rm = lane_max(rm, row);
+    cc = add_square(select_zero(!inside, h(k, i)), cc);
+    rr = add_square(select_zero(!inside, h(i, k)), rr);
+    cm = lane_max(cm, lane_select(inside, col, L(0)));
+    rm = lane_max(rm, lane_select(inside, row, L(0)));
   }
   c = lane_sqrt(cc);
   r = lane_sqrt(rr);
@@ -164,10 +153,9 @@ SK_HD void masked_norms(Tile<L> h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) 
   L pc = lane_pow2_floor(lane_max(cm, L(Machine<T>::safmin))), pr = lane_pow2_floor(lane_max(rm, L(Machine<T>::safmin)));
   cc = rr = L(0);
   for (int k = 0; k < h.n; ++k) {
-    mask_t<L> inside = (L(T(k)) >= lo) & (L(T(k)) <= hi);
-    L col = lane_select(inside, h(k, i), L(0)) / pc, row = lane_select(inside, h(i, k), L(0)) / pr;
-    cc = lane_fma(col, col, cc);
-    rr = lane_fma(row, row, rr);
+    mask_t<L> outside = (L(T(k)) < lo) | (L(T(k)) > hi);
+    cc = add_square(select_zero(outside, h(k, i)) * (L(1) / pc), cc);
+    rr = add_square(select_zero(outside, h(i, k)) * (L(1) / pr), rr);
   }
   c = lane_select(lost, lane_sqrt(cc) * pc, c);
   r = lane_select(lost, lane_sqrt(rr) * pr, r);
@@ -176,19 +164,19 @@ SK_HD void masked_norms(Tile<L> h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) 
 // A necessary condition for the scaling of row and column i, without square roots: a factor of two is accepted where it
 // makes the sum of the norms smaller by 5 %, so their ratio must exceed 1.05 / 0.45, its square 5.44.  `whole`: the
 // window of every lane is the whole matrix.
-template <class L>
-SK_HD mask_t<L> unbalanced(Tile<L> h, int i, L lo, L hi, bool whole) {
+template <class M, class L>
+SK_HD mask_t<L> unbalanced(M h, int i, L lo, L hi, bool whole) {
   using T = real_t<L>;
   L c(0), r(0);
   for (int k = 0; k < h.n; ++k) {
-    L col = h(k, i), row = h(i, k);
+    auto col = h(k, i), row = h(i, k);
     if (!whole) {
-      mask_t<L> inside = (L(T(k)) >= lo) & (L(T(k)) <= hi);
-      col = lane_select(inside, col, L(0));
-      row = lane_select(inside, row, L(0));
+      mask_t<L> outside = (L(T(k)) < lo) | (L(T(k)) > hi);
+      col = select_zero(outside, col);
+      row = select_zero(outside, row);
     }
-    c = lane_fma(col, col, c);
-    r = lane_fma(row, row, r);
+    c = add_square(col, c);
+    r = add_square(row, r);
   }
   const L limit(T(5.4)), small(sizeof(T) == 4 ? T(1e-30) : T(1e-280));
   return (r > limit * c) | (c > limit * r) | (lane_max(c, r) < small);
@@ -196,8 +184,8 @@ SK_HD mask_t<L> unbalanced(Tile<L> h, int i, L lo, L hi, bool whole) {
 
 // xGEBAL 'S': scales row i by 1/f and column i by f, f a power of two, until the 2-norms of row and column i are within
 // a factor of two (James, Langou and Lowery, arXiv:1401.5766).
-template <class L>
-SK_STEP void equilibrate(Tile<L> h, L lo, L hi, L* scale) {
+template <class M, class L>
+SK_STEP void equilibrate(M h, L lo, L hi, L* scale) {
   using T = real_t<L>;
   const L sfmin1(Machine<T>::safmin / Machine<T>::ulp), sfmax1(T(1) / (Machine<T>::safmin / Machine<T>::ulp));
   const L sfmin2(Machine<T>::safmin / Machine<T>::ulp * 2), sfmax2(T(1) / (Machine<T>::safmin / Machine<T>::ulp * 2));
@@ -243,10 +231,11 @@ SK_STEP void equilibrate(Tile<L> h, L lo, L hi, L* scale) {
   }
 }
 
-template <class L>
-SK_HD void balance(Workspace<L>& ws) {
+template <class E>
+SK_HD void balance(Workspace<E>& ws) {
+  using L = lane_of<E>;
   using T = real_t<L>;
-  Tile<L> h = ws.h;
+  const auto h = ws.h;
   const int n = h.n;
   // A row or a column whose off-diagonal entries are all zero starts the permutation; most matrices have none.
   mask_t<L> isolated = L(1) < L(0);
@@ -254,8 +243,8 @@ SK_HD void balance(Workspace<L>& ws) {
     L row(0), col(0);
     for (int k = 0; k < n; ++k) {
       if (k == i) continue;
-      row = lane_max(row, lane_abs(h(i, k)));
-      col = lane_max(col, lane_abs(h(k, i)));
+      row = lane_max(row, largest_part(h(i, k)));
+      col = lane_max(col, largest_part(h(k, i)));
     }
     isolated = isolated | (row == L(0)) | (col == L(0));
   }

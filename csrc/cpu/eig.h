@@ -1,4 +1,4 @@
-// Batched eig of real matrices: groups of W matrices over the threads.  Included by eig.cpp only.
+// Batched eig: the matrices of one thread in groups of W, and the group of real matrices (eig_complex.h has the complex one).
 #pragma once
 #include <limits>
 #include <utility>
@@ -18,6 +18,37 @@ struct EigOutputs {
   int32_t* info;
 };
 
+// The vector re(i) + i im(i) of each matrix w to target[w], nowhere where that is null; row i of the balanced matrix is row
+// perm[w][i] of A.
+template <class L, class E, class Re, class Im>
+void store_vector(const Workspace<E>& ws, Re&& re, Im&& im, real_t<L>* const* target) {
+  const int n = ws.h.n;
+  if (!ws.permuted) return store_complex(n, re, im, target, static_cast<L*>(nullptr));
+  for (int i = 0; i < n; ++i) {
+    const L a = re(i), b = im(i);
+    for (int w = 0; w < width_v<L>; ++w) {
+      if (!target[w]) continue;
+      const int r = ws.perm[w * n + i];
+      target[w][2 * r] = lane_get(a, w);
+      target[w][2 * r + 1] = lane_get(b, w);
+    }
+  }
+}
+
+// Eigenvalues re(i) + i im(i), still scaled, and info of one group; what did not converge becomes NaN.
+template <class L, class Re, class Im>
+void store_values(int64_t first, int count, int n, const SchurResult<L>& s, Re&& re, Im&& im, const EigOutputs<real_t<L>>& out) {
+  using T = real_t<L>;
+  const L nan(std::numeric_limits<T>::quiet_NaN());
+  T* values[width_v<L>] = {};
+  for (int w = 0; w < count; ++w) {
+    out.info[first + w] = int(lane_get(s.info, w));
+    values[w] = out.values + (first + w) * 2 * n;
+  }
+  auto value = [&](int i, L x) { return lane_select(L(T(i)) < s.info, nan, unscale(x, s.factors)); };
+  store_complex(n, [&](int i) { return value(i, re(i)); }, [&](int i) { return value(i, im(i)); }, values, static_cast<L*>(nullptr));
+}
+
 // Stores eigenvectors as the back-substitution emits them, up to two columns of each matrix at a time.
 template <class L>
 struct VectorWriter {
@@ -30,20 +61,6 @@ struct VectorWriter {
   bool left;
 
   T* column(int w, int j) const { return out + ((first + w) * n + (left ? n - 1 - j : j)) * int64_t(n) * 2; }
-
-  template <class Re, class Im>
-  void store(Re&& re, Im&& im, T* const* target) const {
-    if (!ws->permuted) return store_complex(n, re, im, target, static_cast<L*>(nullptr));
-    for (int i = 0; i < n; ++i) {
-      const L a = re(i), b = im(i);
-      for (int w = 0; w < count; ++w) {
-        if (!target[w]) continue;
-        const int r = ws->perm[w * n + i];
-        target[w][2 * r] = lane_get(a, w);
-        target[w][2 * r + 1] = lane_get(b, w);
-      }
-    }
-  }
 
   // A pair's vector yr +- i yi goes to two columns, that of the eigenvalue with positive imaginary part first; otherwise
   // yi is a real vector, and yr another.  Left vectors are conjugated and come in reverse order.
@@ -60,8 +77,9 @@ struct VectorWriter {
     const mask_t<L> failed = *info > zero;
     const L nan(std::numeric_limits<T>::quiet_NaN()), sign(left ? T(-1) : T(1));
     auto imaginary = [&](int i, L s) { return lane_select(failed, nan, lane_select(c.pair, s * yi[i], zero)); };
-    store([&](int i) { return lane_select(failed, nan, yr[i]); }, [&](int i) { return imaginary(i, sign); }, lower);
-    store([&](int i) { return lane_select(failed, nan, lane_select(c.pair, yr[i], yi[i])); }, [&](int i) { return imaginary(i, -sign); }, upper);
+    auto real_part = [&](int i) { return lane_select(failed, nan, lane_select(c.pair, yr[i], yi[i])); };
+    store_vector<L>(*ws, [&](int i) { return lane_select(failed, nan, yr[i]); }, [&](int i) { return imaginary(i, sign); }, lower);
+    store_vector<L>(*ws, real_part, [&](int i) { return imaginary(i, -sign); }, upper);
   }
 };
 
@@ -69,18 +87,10 @@ struct VectorWriter {
 template <bool Vectors, class L>
 void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, EigOptions opt,
                const EigOutputs<real_t<L>>& out, Workspace<L>& ws) {
-  using T = real_t<L>;
   const int n = ws.h.n;
   pack(a, layout, first, count, ws.h);
   SchurResult<L> s = schur<Vectors>(ws, opt.balance);
-  const L nan(std::numeric_limits<T>::quiet_NaN());
-  T* values[width_v<L>] = {};
-  for (int w = 0; w < count; ++w) {
-    out.info[first + w] = int(lane_get(s.info, w));
-    values[w] = out.values + (first + w) * 2 * n;
-  }
-  auto value = [&](int i, L x) { return lane_select(L(T(i)) < s.info, nan, unscale(x, s.factors)); };
-  store_complex(n, [&](int i) { return value(i, ws.wr[i]); }, [&](int i) { return value(i, ws.wi[i]); }, values, static_cast<L*>(nullptr));
+  store_values(first, count, n, s, [&](int i) { return ws.wr[i]; }, [&](int i) { return ws.wi[i]; }, out);
   if (!Vectors) return;
   VectorWriter<L> writer{out.right, first, count, n, &s.info, &ws, false};
   if (opt.right) eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, false, ws.x, writer);
@@ -91,13 +101,15 @@ void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int
   eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, true, ws.x, writer);
 }
 
-template <bool Vectors, class L>
-void eig_range(const real_t<L>* a, const BatchLayout& layout, int64_t begin, int64_t end, int n, EigOptions opt,
-               const EigOutputs<real_t<L>>& out) {
+// E: the matrix entry, a lane value or a Complex of one.
+template <bool Vectors, class E>
+void eig_range(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64_t begin, int64_t end, int n, EigOptions opt,
+               const EigOutputs<real_t<lane_of<E>>>& out) {
+  using L = lane_of<E>;
   constexpr int W = width_v<L>;
-  const size_t lanes = size_t(Workspace<L>::lanes_needed(n, Vectors));
+  const size_t lanes = size_t(Workspace<E>::lanes_needed(n, Vectors));
   Scratch scratch(lanes * sizeof(L) + size_t(W) * n);
-  Workspace<L> ws(reinterpret_cast<L*>(scratch.get()), reinterpret_cast<uint8_t*>(scratch.get() + lanes * sizeof(L)), n, Vectors);
+  Workspace<E> ws(reinterpret_cast<L*>(scratch.get()), reinterpret_cast<uint8_t*>(scratch.get() + lanes * sizeof(L)), n, Vectors);
   for (int64_t b = begin; b < end; b += W) {
     const int count = int(end - b < W ? end - b : W);
     eig_group<Vectors>(a, layout, b, count, opt, out, ws);

@@ -1,6 +1,6 @@
 // Between a batch of matrices in any strides and the interleaved tile of a lane group.
 #pragma once
-#include "../core/tile.h"
+#include "../core/complex_workspace.h"
 #include "lane_simd.h"
 
 namespace sk {
@@ -58,6 +58,35 @@ SK_STEP void pack(const real_t<L>* a, const BatchLayout& layout, int64_t first, 
       for (int w = 0; w < W; ++w) {
         const T* s = source[w] + i * layout.row;
         for (int j = 0; j < n; ++j) row[j * W + w] = s[j * layout.col];
+      }
+    }
+  }
+}
+
+// The same of complex matrices, whose entries are pairs of reals.
+template <class L>
+SK_STEP void pack(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, ColumnTile<Complex<L>> h) {
+  using T = real_t<L>;
+  constexpr int W = width_v<L>;
+  const int n = h.n;
+  const T* source[W];
+  for (int w = 0; w < W; ++w) source[w] = a + 2 * layout.offset(first + (w < count ? w : count - 1));
+  L* const kind = nullptr;
+  const int64_t length = 2 * int64_t(n) * n;
+  auto part = [](Complex<L>& x, int64_t e) { return e & 1 ? &x.im : &x.re; };
+  if (layout.col == 1 && layout.row == n) {
+    interleave(source, length, [&](int64_t e) { return part(h(int(e / 2 / n), int(e / 2 % n)), e); }, kind);
+  } else if (layout.row == 1 && layout.col == n) {
+    interleave(source, length, [&](int64_t e) { return part(h(int(e / 2 % n), int(e / 2 / n)), e); }, kind);
+  } else {
+    for (int j = 0; j < n; ++j) {
+      T* column = reinterpret_cast<T*>(h.col(j));
+      for (int w = 0; w < W; ++w) {
+        const T* s = source[w] + 2 * j * layout.col;
+        for (int i = 0; i < n; ++i) {
+          column[2 * i * W + w] = s[2 * i * layout.row];
+          column[(2 * i + 1) * W + w] = s[2 * i * layout.row + 1];
+        }
       }
     }
   }

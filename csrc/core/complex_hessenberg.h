@@ -1,0 +1,117 @@
+// Reduction of complex matrices to upper Hessenberg form by Householder reflectors, and the unitary factor (xGEHD2, xUNGHR).
+#pragma once
+#include "complex_workspace.h"
+
+namespace sk {
+
+// Sums of products over four columns (rows) at a time: eight accumulators hide the latency of the fused operation.
+constexpr int hessenberg_block = 4;
+
+// columns j .. j+B-1 of a <- (I - t v v^H) a in rows from..to-1
+template <int B, class L>
+SK_HD void reflect_from_left(ColumnTile<Complex<L>> a, int j, int from, int to, Complex<L> t, const Complex<L>* v) {
+  Complex<L> s[B];
+  for (int b = 0; b < B; ++b) s[b] = {L(0), L(0)};
+  Complex<L>* first = a.col(j);
+  for (int i = from; i < to; ++i)
+    for (int b = 0; b < B; ++b) s[b] = conj_multiply_add(v[i], first[b * a.ld + i], s[b]);
+  for (int b = 0; b < B; ++b) s[b] = -(t * s[b]);
+  for (int i = from; i < to; ++i)
+    for (int b = 0; b < B; ++b) first[b * a.ld + i] = multiply_add(v[i], s[b], first[b * a.ld + i]);
+}
+
+// rows i .. i+B-1 of a <- a (I - t v v^H) in columns from..to-1
+template <int B, class L>
+SK_HD void reflect_from_right(ColumnTile<Complex<L>> a, int i, int from, int to, Complex<L> t, const Complex<L>* v) {
+  Complex<L> s[B];
+  for (int b = 0; b < B; ++b) s[b] = {L(0), L(0)};
+  for (int c = from; c < to; ++c) {
+    const Complex<L>* p = a.col(c) + i;
+    for (int b = 0; b < B; ++b) s[b] = multiply_add(v[c], p[b], s[b]);
+  }
+  for (int b = 0; b < B; ++b) s[b] = -(t * s[b]);
+  for (int c = from; c < to; ++c) {
+    Complex<L>* p = a.col(c) + i;
+    for (int b = 0; b < B; ++b) p[b] = conj_multiply_add(v[c], s[b], p[b]);
+  }
+}
+
+template <class L>
+SK_HD void reflect_columns(ColumnTile<Complex<L>> a, int j, int from, int to, Complex<L> t, const Complex<L>* v) {
+  for (; j + hessenberg_block <= to; j += hessenberg_block) reflect_from_left<hessenberg_block>(a, j, from, to, t, v);
+  for (; j < to; ++j) reflect_from_left<1>(a, j, from, to, t, v);
+}
+
+// Hk = I - tau v v^H with v = (0, 1, v_2, ...): Hk^H maps column k below the diagonal to (beta, 0, ...), beta real
+// (xLARFG).  v overwrites the annihilated entries, tau goes to tau[k]; a column that is zero already gets the identity.
+template <class L>
+SK_STEP void reduce_to_hessenberg(ColumnTile<Complex<L>> h, Complex<L>* tau, Complex<L>* v) {
+  using T = real_t<L>;
+  const int n = h.n;
+  for (int k = 0; k + 2 < n; ++k) {
+    Complex<L>* x = h.col(k);
+    Complex<L> alpha = x[k + 1];
+    L ss(0), peak(0);
+    for (int i = k + 2; i < n; ++i) {
+      ss = add_square(x[i], ss);
+      peak = lane_max(peak, largest_part(x[i]));
+    }
+    mask_t<L> reflect = peak > L(0);
+    // Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged.
+    L gain(1);
+    mask_t<L> small = reflect & (lane_max(peak, cabs1(alpha)) < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
+    if (lane_any(small)) {
+      L top = lane_pow2_floor(lane_max(lane_max(peak, cabs1(alpha)), L(Machine<T>::safmin)));
+      gain = lane_select(small, L(1) / top, L(1));
+      ss = L(0);
+      for (int i = k + 2; i < n; ++i) ss = add_square(x[i] * gain, ss);
+    }
+    Complex<L> scaled = alpha * gain;
+    L norm = lane_sqrt(add_square(scaled, ss));
+    L beta = lane_select(reflect, lane_select(scaled.re < L(0), norm, -norm), L(1));
+    Complex<L> t = {lane_select(reflect, (beta - scaled.re) / beta, L(0)), lane_select(reflect, -scaled.im / beta, L(0))};
+    Complex<L> d = {lane_select(reflect, scaled.re - beta, L(1)), lane_select(reflect, scaled.im, L(0))};
+    Divisor<L> by = divisor(d, L(Machine<T>::safmin));
+    tau[k] = t;
+    x[k + 1] = complex_select(reflect, Complex<L>{beta / gain, L(0)}, alpha);
+    v[k + 1] = {L(1), L(0)};
+    for (int i = k + 2; i < n; ++i) {
+      v[i] = (x[i] * gain) / by;
+      x[i] = v[i];
+    }
+    reflect_columns(h, k + 1, k + 1, n, conj(t), v);
+    int i = 0;
+    for (; i + hessenberg_block <= n; i += hessenberg_block) reflect_from_right<hessenberg_block>(h, i, k + 1, n, t, v);
+    for (; i < n; ++i) reflect_from_right<1>(h, i, k + 1, n, t, v);
+  }
+}
+
+// Q = H_0 H_1 ... accumulated backwards, reading the reflectors below the subdiagonal of h.
+template <class L>
+SK_STEP void form_unitary_factor(ColumnTile<Complex<L>> h, const Complex<L>* tau, Complex<L>* v, ColumnTile<Complex<L>> q) {
+  const int n = h.n;
+  for (int j = 0; j < n; ++j)
+    for (int i = 0; i < n; ++i) q(i, j) = {L(i == j ? 1 : 0), L(0)};
+  for (int k = n - 3; k >= 0; --k) {
+    v[k + 1] = {L(1), L(0)};
+    for (int i = k + 2; i < n; ++i) v[i] = h(i, k);
+    reflect_columns(q, k + 1, k + 1, n, tau[k], v);
+  }
+}
+
+// Takes the subdiagonal out of the tile and clears what lies below the diagonal.
+template <class L>
+SK_HD void extract_subdiagonal(ColumnTile<Complex<L>> h, Subdiagonal<L> sub) {
+  const int n = h.n;
+  for (int j = 0; j < n; ++j) {
+    sub.size[j] = L(0);
+    sub.phase[j] = {L(1), L(0)};
+    if (j + 1 < n) {
+      sub.size[j] = modulus(h(j + 1, j));
+      sub.phase[j] = phase_of(h(j + 1, j), sub.size[j]);
+    }
+    for (int i = j + 1; i < n; ++i) h(i, j) = {L(0), L(0)};
+  }
+}
+
+}  // namespace sk

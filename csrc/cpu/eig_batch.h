@@ -1,0 +1,66 @@
+// From a stable tensor to groups of W matrices over the threads; what eig.cpp and eig_complex.cpp share.
+#pragma once
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <type_traits>
+
+#include "eig.h"
+
+namespace sk {
+
+using torch::stable::Tensor;
+
+// Fewer matrices than this fill too few lanes: each is solved by the scalar lane, whose bits are the same.
+template <class T>
+constexpr int64_t scalar_below = register_bytes / int64_t(sizeof(T)) / 2;
+
+template <class L>
+using Real = L;
+
+// Up to this size two registers per lane value pay for real matrices: the latency of one chain hides behind the other.
+// Complex ones keep enough chains in flight with one.
+template <template <class> class Entry>
+constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? 8 : 0;
+
+// Entry: Real or Complex
+template <bool Vectors, template <class> class Entry, class Lane, class T>
+void eig_groups(const T* a, const BatchLayout& layout, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
+  constexpr int64_t W = width_v<Lane>;
+  const int64_t groups = (batch + W - 1) / W;
+  torch::stable::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * W, last = end * W < batch ? end * W : batch;
+    const int64_t tail = (last - first) % W;
+    const int64_t cut = tail < scalar_below<T> ? last - tail : last;
+    if (cut > first) eig_range<Vectors, Entry<Lane>>(a, layout, first, cut, n, opt, out);
+    if (last > cut) eig_range<Vectors, Entry<T>>(a, layout, cut, last, n, opt, out);
+  });
+}
+
+template <bool Vectors, template <class> class Entry, class T>
+void eig_batch(const T* a, const BatchLayout& layout, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
+  constexpr int W = register_bytes / int(sizeof(T));
+  if constexpr (two_registers_up_to<Entry> > 0)
+    if (n <= two_registers_up_to<Entry> && batch >= 4 * W)
+      return eig_groups<Vectors, Entry, SimdLane<T, W, 2>>(a, layout, batch, n, opt, out);
+  eig_groups<Vectors, Entry, SimdLane<T, W, 1>>(a, layout, batch, n, opt, out);
+}
+
+template <template <class> class Entry, class T>
+void eig_tensor(const Tensor& A, int64_t batch, int n, EigOptions opt, Tensor& w, Tensor& right, Tensor& left, Tensor& info) {
+  const auto sizes = A.sizes(), strides = A.strides();
+  const int dims = int(sizes.size()) - 2;
+  const BatchLayout layout{sizes.data(), strides.data(), dims, strides[dims], strides[dims + 1]};
+  EigOutputs<T> out{static_cast<T*>(w.mutable_data_ptr()), opt.right ? static_cast<T*>(right.mutable_data_ptr()) : nullptr,
+                    opt.left ? static_cast<T*>(left.mutable_data_ptr()) : nullptr, static_cast<int32_t*>(info.mutable_data_ptr())};
+  const T* a = static_cast<const T*>(A.const_data_ptr());
+  if (opt.left || opt.right)
+    eig_batch<true, Entry>(a, layout, batch, n, opt, out);
+  else
+    eig_batch<false, Entry>(a, layout, batch, n, opt, out);
+}
+
+// eig_complex.cpp: complex64 and complex128
+void eig_complex(const Tensor& A, int64_t batch, int n, EigOptions opt, Tensor& w, Tensor& right, Tensor& left, Tensor& info);
+
+}  // namespace sk
