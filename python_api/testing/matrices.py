@@ -1,7 +1,8 @@
-"""Named test matrices: the 21 types of LAPACK's DDRVEV, and the adversarial ones.
+"""Named test matrices: the 21 types of LAPACK's DDRVEV and ZDRVEV, and the adversarial ones.
 
-The types follow TESTING/EIG/ddrvev.f with DLATME's construction (TESTING/MATGEN): kind, magnitude, the mode by which
-eigenvalues are distributed, and the conditioning of the eigenvector matrix.
+The types follow TESTING/EIG/ddrvev.f and zdrvev.f with xLATME's construction (TESTING/MATGEN): kind, magnitude, the mode by
+which eigenvalues are distributed, and the conditioning of the eigenvector matrix.  Complex types differ in three ways: entries
+are uniform in the unit disk, eigenvalues get random phases instead of signs, and there are no 2x2 blocks.
 """
 
 from __future__ import annotations
@@ -63,15 +64,29 @@ def spectrum(name: str, n: int, condition: float, rng: Generator) -> Matrix:
     raise ValueError(f"spectrum: expected even, geometric, clustered or log_uniform, got {name!r}")
 
 
-def haar(n: int, rng: Generator) -> Matrix:
-    """A random orthogonal matrix, Haar-distributed (DLARGE)."""
-    q, r = np.linalg.qr(rng.standard_normal((n, n)))
-    return q * np.sign(np.diag(r))
+def haar(n: int, rng: Generator, is_complex: bool = False) -> Matrix:
+    """A random orthogonal (unitary) matrix, Haar-distributed (xLARGE)."""
+    G = rng.standard_normal((n, n))
+    if is_complex:
+        G = G + 1j * rng.standard_normal((n, n))
+    q, r = np.linalg.qr(G)
+    return q * (np.diag(r) / np.abs(np.diag(r)))
+
+
+def entries(n: int, rng: Generator, is_complex: bool) -> Matrix:
+    """``(n, n)`` entries uniform in [-1, 1], or in the complex unit disk."""
+    if is_complex:
+        return np.sqrt(rng.random((n, n))) * np.exp(2j * np.pi * rng.random((n, n)))
+    return rng.uniform(-1, 1, (n, n))
 
 
 def lapack_type(number: int, n: int, dtype: np.dtype, rng: Generator, reducible: bool = False) -> Matrix:
-    """One matrix ``(n, n)`` of a DDRVEV type.  ``reducible`` zeroes rows and columns of type 19 as DDRVEV does (n >= 4)."""
+    """One matrix ``(n, n)`` of a DDRVEV or, for a complex dtype, ZDRVEV type.
+
+    ``reducible`` zeroes rows and columns of type 19 as they do (n >= 4).
+    """
     t = LAPACK_TYPES[number]
+    is_complex = np.issubdtype(dtype, np.complexfloating)
     info = np.finfo(dtype)
     ulp, underflow = float(info.eps), float(info.tiny)
     magnitude = {"one": 1.0, "large": ulp / underflow, "small": underflow / ulp}[t.magnitude]
@@ -85,9 +100,9 @@ def lapack_type(number: int, n: int, dtype: np.dtype, rng: Generator, reducible:
     elif t.kind == "diagonal":
         A = np.diag(spectrum(t.spectrum, n, 1 / ulp, rng) * signs)
     elif t.kind == "similar":
-        A = _similar(t, n, ulp, signs, rng)
+        A = _similar(t, n, ulp, np.exp(2j * np.pi * rng.random(n)) if is_complex else signs, rng)
     else:
-        A = rng.uniform(-1, 1, (n, n))
+        A = entries(n, rng, is_complex)
         A /= np.abs(A).max()
         if reducible and n >= 4:
             A[:2] = A[-1] = 0
@@ -97,20 +112,21 @@ def lapack_type(number: int, n: int, dtype: np.dtype, rng: Generator, reducible:
 
 
 def _similar(t: LapackType, n: int, ulp: float, signs: Matrix, rng: Generator) -> Matrix:
-    """DLATME: X T X^-1 with T upper triangular, in mode log_uniform with 2x2 blocks of complex pairs."""
+    """xLATME: X T X^-1 with T upper triangular, if real in mode log_uniform with 2x2 blocks of complex pairs."""
+    is_complex = np.iscomplexobj(signs)
     d = spectrum(t.spectrum, n, 1 / ulp, rng) * signs
-    T = np.triu(rng.uniform(-1, 1, (n, n)), 1) + np.diag(d / np.abs(d).max())
-    if t.spectrum == "log_uniform":
+    T = np.triu(entries(n, rng, is_complex), 1) + np.diag(d / np.abs(d).max())
+    if t.spectrum == "log_uniform" and not is_complex:
         for j in range(1, n, 2):
             if rng.random() > 0.5:
                 T[j - 1, j], T[j, j - 1] = T[j, j], -T[j, j]
                 T[j, j] = T[j - 1, j - 1]
     if t.ill_conditioned:
-        U, V, s = haar(n, rng), haar(n, rng), spectrum("even", n, 1 / np.sqrt(ulp), rng)
-        A = U @ (s[:, None] * (V @ T @ V.T) / s[None, :]) @ U.T
+        U, V, s = haar(n, rng, is_complex), haar(n, rng, is_complex), spectrum("even", n, 1 / np.sqrt(ulp), rng)
+        A = U @ (s[:, None] * (V @ T @ V.conj().T) / s[None, :]) @ U.conj().T
     else:
-        U = haar(n, rng)
-        A = U @ T @ U.T
+        U = haar(n, rng, is_complex)
+        A = U @ T @ U.conj().T
     return A / np.abs(A).max()
 
 
@@ -231,4 +247,40 @@ ADVERSARIAL: dict[str, Callable[[int], Matrix]] = {
     "orthogonal": lambda n: haar(n, np.random.default_rng(4)),
     "denormal": lambda n: np.random.default_rng(5).standard_normal((n, n)) * 1e-310,
     "negative identity": lambda n: -np.eye(n),
+}
+
+
+def _phases(n: int) -> Matrix:
+    return np.exp(2j * np.pi * np.random.default_rng(6).random(n))
+
+
+def _complex_normal(n: int, seed: int) -> Matrix:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, n)) + 1j * rng.standard_normal((n, n))
+
+
+COMPLEX_ADVERSARIAL: dict[str, Callable[[int], Matrix]] = {
+    **{name: lambda n, real=real: real(n) + 0j for name, real in ADVERSARIAL.items()},
+    "cyclic permutation times phases": lambda n: _cyclic(n) * _phases(n),
+    "cyclic permutation times i": lambda n: 1j * _cyclic(n),
+    "swap blocks times phases": lambda n: _swap_blocks(n) * _phases(n)[:, None],
+    "companion of x^n - i": lambda n: _companion(n) * np.where(np.arange(n) == n - 1, 1j, 1)[None, :],
+    "Jordan block at 1 + i": lambda n: (1 + 1j) * np.eye(n) + np.eye(n, k=1),
+    "Jordan block, superdiagonal of phases": lambda n: 0.5j * np.eye(n) + np.diag(_phases(n)[1:], 1),
+    "nilpotent of phases": lambda n: np.diag(_phases(n)[1:], -1),
+    "rank-one nilpotent of phases": lambda n: np.outer(_phases(n), _nilpotent(n)[0] / _phases(n)) if n % 2 == 0 else np.eye(n, k=1) + 0j,
+    "all i": lambda n: np.full((n, n), 1j),
+    "all (1 + i)/3": lambda n: np.full((n, n), (1 + 1j) / 3),
+    "complex graded": lambda n: _graded(n) * np.exp(1j * np.arange(n * n).reshape(n, n)),
+    "complex denormal": lambda n: _complex_normal(n, 7) * 1e-310,
+    "complex huge": lambda n: _complex_normal(n, 8) * 1e37,
+    "complex tiny": lambda n: _complex_normal(n, 9) * 1e-37,
+    "imaginary part far below the real": lambda n: _complex_normal(n, 10).real + 1e-30j * _complex_normal(n, 10).imag,
+    "Hermitian": lambda n: (lambda G: G + G.conj().T)(_complex_normal(n, 11)),
+    "skew-Hermitian": lambda n: (lambda G: G - G.conj().T)(_complex_normal(n, 12)),
+    "complex symmetric": lambda n: (lambda G: G + G.T)(_complex_normal(n, 13)),
+    "unitary": lambda n: haar(n, np.random.default_rng(14), True),
+    "complex upper triangular": lambda n: np.triu(_complex_normal(n, 15)),
+    "complex lower triangular": lambda n: np.tril(_complex_normal(n, 16)),
+    "complex Hessenberg": lambda n: np.triu(_complex_normal(n, 17), -1),
 }

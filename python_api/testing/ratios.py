@@ -1,4 +1,4 @@
-"""LAPACK's test ratios for a batch, evaluated in 80-bit arithmetic (TESTING/EIG/ddrvev.f, dget22.f)."""
+"""LAPACK's test ratios for a batch, evaluated in 80-bit arithmetic (TESTING/EIG/ddrvev.f, zdrvev.f, dget22.f)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDE = np.clongdouble
 
 def _prescaled(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A times a power of two per matrix, so that no norm over- or underflows, and the factor."""
-    peak = np.abs(A.astype(np.longdouble)).max(axis=(-2, -1))
+    peak = np.abs(A.astype(WIDE)).max(axis=(-2, -1))
     exponent = np.floor(np.log2(np.where(peak > 0, peak, 1)))
     factor = np.ldexp(np.longdouble(1), (-exponent).astype(int))
     return A.astype(WIDE) * factor[:, None, None], factor
@@ -32,14 +32,17 @@ def dget22(A: np.ndarray, V: np.ndarray, w: np.ndarray, transpose: bool = False)
     return np.where(np.isfinite(ratio), ratio, 1 / ulp).astype(float)
 
 
-def normalization(V: np.ndarray, w: np.ndarray, real_dtype: np.dtype) -> np.ndarray:
-    """Per matrix: ``max_j | |v_j|_2 - 1 | / ulp``, and 1/ulp where the largest component of a complex vector is not real."""
-    ulp = float(np.finfo(real_dtype).eps)
+def normalization(V: np.ndarray, w: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Per matrix: ``max_j | |v_j|_2 - 1 | / ulp``, and 1/ulp where the largest component of a complex vector is not real.
+
+    ``dtype`` is that of the matrices: of a real one only the vectors of non-real eigenvalues are complex.
+    """
+    ulp = float(np.finfo(dtype).eps)
     v = V.astype(WIDE)
     size = np.abs(v)
     ratio = np.abs(np.sqrt((size**2).sum(-2)) - 1).max(-1) / ulp
     real_part = np.where(v.imag == 0, np.abs(v.real), 0).max(-2)
-    rotated = (w.imag != 0) & ~(real_part >= size.max(-2) * (1 - 2 * ulp))
+    rotated = ((w.imag != 0) | np.issubdtype(dtype, np.complexfloating)) & ~(real_part >= size.max(-2) * (1 - 2 * ulp))
     return np.where(rotated.any(-1), 1 / ulp, ratio).astype(float)
 
 
@@ -53,7 +56,7 @@ def residual(A: torch.Tensor, w: torch.Tensor, V: torch.Tensor) -> float:
 
 
 def ddrvev(A: torch.Tensor, w: torch.Tensor, VR: torch.Tensor | None = None, VL: torch.Tensor | None = None) -> dict[str, np.ndarray]:
-    """DDRVEV's tests 1 to 4 for a real batch; its tests 5 to 7 (equality from job to job) compare tensors directly."""
+    """DDRVEV's (ZDRVEV's) tests 1 to 4 for a batch; its tests 5 to 7 (equality from job to job) compare tensors directly."""
     a, lam = A.numpy(), w.numpy()
     out = {}
     if VR is not None:

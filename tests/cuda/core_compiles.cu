@@ -1,5 +1,5 @@
 // csrc/core with the scalar lane, as a CUDA thread would run it: compiled only, so that one source stays one source.
-#include "core/eig.h"
+#include "core/complex_eig.h"
 #include "core/eigh.h"
 
 template <class T>
@@ -35,3 +35,24 @@ template __global__ void eigh_kernel<float>(float*, int*, int);
 template __global__ void eigh_kernel<double>(double*, int*, int);
 template __global__ void eigh_kernel<sk::Complex<float>>(float*, int*, int);
 template __global__ void eigh_kernel<sk::Complex<double>>(double*, int*, int);
+
+template <class T>
+struct StoreComplexVectors {
+  sk::Complex<T>* out;
+  int n;
+  __device__ void operator()(int j, int v, const sk::Complex<T>* y) const {
+    for (int i = 0; i < n; ++i) out[j * n + i] = y[i * sk::vectors_at_once + v];
+  }
+};
+
+template <class T>
+__global__ void complex_eig_kernel(T* storage, uint8_t* perm, sk::Complex<T>* vectors, int* info, int n) {
+  sk::Workspace<sk::Complex<T>> ws(storage, perm, n, true);
+  sk::SchurResult<T> s = sk::schur<true>(ws, true);
+  sk::eigenvectors(ws, false, StoreComplexVectors<T>{vectors, n});
+  sk::reflect_for_left(ws);
+  info[0] = int(s.info);
+}
+
+template __global__ void complex_eig_kernel<float>(float*, uint8_t*, sk::Complex<float>*, int*, int);
+template __global__ void complex_eig_kernel<double>(double*, uint8_t*, sk::Complex<double>*, int*, int);
