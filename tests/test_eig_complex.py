@@ -10,6 +10,7 @@ import spectral_kernels as sk
 from spectral_kernels.api.testing import matrices, ratios
 
 DTYPES = [torch.complex64, torch.complex128]
+pytestmark = pytest.mark.isa
 SIZES = [*range(1, 21), 31, 32, 33, 64, 75, 96, 128]
 
 

@@ -150,13 +150,20 @@ SK_HD L start_of_bulge(const Workspace<Complex<L>>& ws, const QrState<L>& st, Co
   return start;
 }
 
-// Rows r .. r+B-1 of a times the rotations first..last-1 of a sweep, from the right.
+// Rotations first..last-1 of one sweep.
+template <class L>
+struct Sweep {
+  Rotation<L>* rotations;  // rotation k at rotations[k - first]
+  int first, last;
+};
+
+// Rows r .. r+B-1 of a, rotated from the right.
 template <int B, class L>
-SK_HD void rotate_rows_block(ColumnTile<Complex<L>> a, int r, const Rotation<L>* rotations, int first, int last) {
+SK_HD void rotate_rows(ColumnTile<Complex<L>> a, int r, const Sweep<L>& s) {
   Complex<L> carry[B];
-  for (int b = 0; b < B; ++b) carry[b] = a(r + b, first);
-  for (int k = first; k < last; ++k) {
-    const Rotation<L> rotation = rotations[k];
+  for (int b = 0; b < B; ++b) carry[b] = a(r + b, s.first);
+  for (int k = s.first; k < s.last; ++k) {
+    const Rotation<L> rotation = s.rotations[k - s.first];
     Complex<L>*to = a.col(k) + r, *from = a.col(k + 1) + r;
     for (int b = 0; b < B; ++b) {
       Complex<L> next = from[b];
@@ -165,22 +172,17 @@ SK_HD void rotate_rows_block(ColumnTile<Complex<L>> a, int r, const Rotation<L>*
       carry[b] = next;
     }
   }
-  for (int b = 0; b < B; ++b) a(r + b, last) = carry[b];
-}
-template <class L>
-SK_HD void rotate_from_right(ColumnTile<Complex<L>> a, int r, int end, const Rotation<L>* rotations, int first, int last) {
-  for (; r + 4 <= end; r += 4) rotate_rows_block<4>(a, r, rotations, first, last);
-  for (; r < end; ++r) rotate_rows_block<1>(a, r, rotations, first, last);
+  for (int b = 0; b < B; ++b) a(r + b, s.last) = carry[b];
 }
 
-// Columns j .. j+B-1 of a, the same rotations from the left.
+// Columns j .. j+B-1 of a, rotated from the left.
 template <int B, class L>
-SK_HD void rotate_columns_block(ColumnTile<Complex<L>> a, int j, const Rotation<L>* rotations, int first, int last) {
+SK_HD void rotate_columns(ColumnTile<Complex<L>> a, int j, const Sweep<L>& s) {
   Complex<L> carry[B];
   Complex<L>* x = a.col(j);
-  for (int b = 0; b < B; ++b) carry[b] = x[b * a.ld + first];
-  for (int k = first; k < last; ++k) {
-    const Rotation<L> rotation = rotations[k];
+  for (int b = 0; b < B; ++b) carry[b] = x[b * a.ld + s.first];
+  for (int k = s.first; k < s.last; ++k) {
+    const Rotation<L> rotation = s.rotations[k - s.first];
     for (int b = 0; b < B; ++b) {
       Complex<L> next = x[b * a.ld + k + 1];
       rotation.rows(carry[b], next);
@@ -188,12 +190,19 @@ SK_HD void rotate_columns_block(ColumnTile<Complex<L>> a, int j, const Rotation<
       carry[b] = next;
     }
   }
-  for (int b = 0; b < B; ++b) x[b * a.ld + last] = carry[b];
+  for (int b = 0; b < B; ++b) x[b * a.ld + s.last] = carry[b];
+}
+
+// The whole sweep on rows r..end-1, or columns j..end-1, four at a time.
+template <class L>
+SK_STEP void rotate_all_rows(ColumnTile<Complex<L>> a, int r, int end, const Sweep<L>& s) {
+  for (; r + 4 <= end; r += 4) rotate_rows<4>(a, r, s);
+  for (; r < end; ++r) rotate_rows<1>(a, r, s);
 }
 template <class L>
-SK_HD void rotate_from_left(ColumnTile<Complex<L>> a, int j, int end, const Rotation<L>* rotations, int first, int last) {
-  for (; j + 4 <= end; j += 4) rotate_columns_block<4>(a, j, rotations, first, last);
-  for (; j < end; ++j) rotate_columns_block<1>(a, j, rotations, first, last);
+SK_STEP void rotate_all_columns(ColumnTile<Complex<L>> a, int j, int end, const Sweep<L>& s) {
+  for (; j + 4 <= end; j += 4) rotate_columns<4>(a, j, s);
+  for (; j < end; ++j) rotate_columns<1>(a, j, s);
 }
 
 // One implicit single-shift sweep over the union of the windows.  Step k needs column k + 1 up to date, so that column
@@ -208,7 +217,7 @@ SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Co
   const int last = int(lane_hmax(st.hi));
   const int first = int(lane_hmin(lane_select(active, start, L(T(n)))));
   const int top = Schur ? 0 : int(lane_hmin(lane_select(active, st.lo, L(T(n)))));
-  Rotation<L>* rotations = ws.rotations;
+  const Sweep<L> sweep{ws.rotations, first, last};
   Rotation<L> previous = Rotation<L>::identity();
   Complex<L> bulge{L(0), L(0)};  // h(k, k-1) after step k - 1
   for (int k = first; k < last; ++k) {
@@ -218,7 +227,7 @@ SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Co
     const L size = ws.sub.size[k];
     L beta;
     const Rotation<L> r = rotation_of(complex_select(begin, v, bulge) * conj(phase), lane_select(begin, size, previous.b * size), on, beta);
-    rotations[k] = r;
+    sweep.rotations[k - first] = r;
     if (k > 0) {
       ws.sub.size[k - 1] = lane_select(chase, beta, ws.sub.size[k - 1]);
       ws.sub.phase[k - 1] = complex_select(chase, phase, ws.sub.phase[k - 1]);
@@ -236,7 +245,7 @@ SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Co
     Complex<L> carry = y[first];
     for (int j = first; j < k; ++j) {
       Complex<L> next = y[j + 1];
-      rotations[j].rows(carry, next);
+      sweep.rotations[j - first].rows(carry, next);
       r.columns(x[j], carry);
       y[j] = carry;
       carry = next;
@@ -257,10 +266,10 @@ SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Co
     }
     previous = r;
   }
-  rotate_from_right(h, top, first, rotations, first, last);
+  rotate_all_rows(h, top, first, sweep);
   if (!Schur) return;
-  rotate_from_left(h, last + 1, n, rotations, first, last);
-  rotate_from_right(ws.z, 0, n, rotations, first, last);
+  rotate_all_columns(h, last + 1, n, sweep);
+  rotate_all_rows(ws.z, 0, n, sweep);
 }
 
 // Iterates until every lane is triangular or out of iterations.  Returns, per lane, 0 or 1 + the index of the last

@@ -35,7 +35,7 @@ struct Workspace<Complex<L>> {
   bool permuted;              // some matrix of the group was permuted
 
   static constexpr long lanes_needed(int n, bool vectors) {
-    return 2L * n * leading_dimension(n) * (vectors ? 2 : 1) + (2 + 16 + 3 + 3 + 1) * long(n);
+    return 2L * n * leading_dimension(n) * (vectors ? 2 : 1) + 25L * n;
   }
   SK_HD Workspace(L* storage, uint8_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     const int ld = leading_dimension(n);

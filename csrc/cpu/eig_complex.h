@@ -22,7 +22,8 @@ struct ComplexVectorWriter {
     const mask_t<L> failed = *info > L(0);
     const L nan(std::numeric_limits<T>::quiet_NaN());
     auto at = [&](int i) -> const Complex<L>& { return y[i * vectors_at_once + v]; };
-    store_vector<L>(*ws, [&](int i) { return lane_select(failed, nan, at(i).re); }, [&](int i) { return lane_select(failed, nan, at(i).im); }, target);
+    auto part = [&](L x) { return lane_select(failed, nan, x); };
+    store_vector<L>(*ws, [&](int i) { return part(at(i).re); }, [&](int i) { return part(at(i).im); }, target);
   }
 };
 

@@ -259,8 +259,12 @@ def _complex_normal(n: int, seed: int) -> Matrix:
     return rng.standard_normal((n, n)) + 1j * rng.standard_normal((n, n))
 
 
+def _as_complex(real: Callable[[int], Matrix]) -> Callable[[int], Matrix]:
+    return lambda n: real(n) + 0j
+
+
 COMPLEX_ADVERSARIAL: dict[str, Callable[[int], Matrix]] = {
-    **{name: lambda n, real=real: real(n) + 0j for name, real in ADVERSARIAL.items()},
+    **{name: _as_complex(real) for name, real in ADVERSARIAL.items()},
     "cyclic permutation times phases": lambda n: _cyclic(n) * _phases(n),
     "cyclic permutation times i": lambda n: 1j * _cyclic(n),
     "swap blocks times phases": lambda n: _swap_blocks(n) * _phases(n)[:, None],
