@@ -23,7 +23,7 @@ if not (ROOT / "spectral_kernels" / "api").is_dir():
     raise SystemExit("spectral_kernels/api must be a link to python_api: check out with git's core.symlinks=true")
 
 X86_ISAS = {
-    "default": [],
+    "default": ["-fno-tree-vectorize"],  # without fused operations gcc 12 compiles sums of squares of complex numbers wrong when it vectorises them
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
 }

@@ -65,10 +65,9 @@ def _solve(table: str, name: str, A: Tensor, args: tuple[bool, ...], broadening:
     if not broadening >= 0:
         raise ValueError(f"{name}: broadening must be >= 0, got {broadening}")
     if _is_plain(A):
-        n = A.shape[-1]
-        results = dispatch.rule(table, "cpu", A.dtype, n).solve(A, *args)
+        results = dispatch.solve(table, A, *args)
         if raises:
-            ops.raise_if_failed(name, results[-1], n)
+            ops.raise_if_failed(name, results[-1], A.shape[-1])
         return results
     if type(A) is not Tensor and not torch.compiler.is_compiling():
         sharding.register_where_used()

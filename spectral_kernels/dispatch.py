@@ -20,6 +20,7 @@ class Rule(NamedTuple):
     n_max: int | None
     name: str
     solve: Callable[..., Results]
+    per_thread: int = 0  # fewest matrices per thread
 
 
 def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> Results:
@@ -30,17 +31,23 @@ def _eigh_simd(A: Tensor, vectors: bool, upper: bool) -> Results:
     return torch.ops.spectral_kernels.eigh_simd.default(A, vectors, upper)
 
 
-SIMD_DTYPES = frozenset({torch.float32, torch.float64, torch.complex64, torch.complex128})
+REAL = frozenset({torch.float32, torch.float64})
+SIMD_DTYPES = REAL | {torch.complex64, torch.complex128}
+ANY_BATCH = 128  # up to this size no rule asks for a number of matrices: results do not depend on the batch size
+LANES = 16  # beyond it a lane group must be full to beat LAPACK
 
 # solve(A, left, right, balance) -> eigenvalues, right, left, info
 DENSE_EIG = (
-    Rule("cpu", SIMD_DTYPES, 128, "simd", _eig_simd),
+    Rule("cpu", SIMD_DTYPES, ANY_BATCH, "simd", _eig_simd),
+    Rule("cpu", REAL, 512, "simd", _eig_simd, LANES),
+    Rule("cpu", SIMD_DTYPES, 256, "simd", _eig_simd, LANES),
     Rule(None, None, None, "lapack", lapack.eig),
 )
 
 # solve(A, vectors, upper) -> eigenvalues, eigenvectors, info
 DENSE_EIGH = (
-    Rule("cpu", SIMD_DTYPES, 128, "simd", _eigh_simd),
+    Rule("cpu", SIMD_DTYPES, ANY_BATCH, "simd", _eigh_simd),
+    Rule("cpu", SIMD_DTYPES, 256, "simd", _eigh_simd, LANES),
     Rule(None, None, None, "lapack", lapack.eigh),
 )
 
@@ -48,14 +55,16 @@ TABLES: dict[str, tuple[Rule, ...]] = {"eig": DENSE_EIG, "eigh": DENSE_EIGH}
 
 
 @lru_cache(maxsize=4096)
-def rule(table: str, device: str, dtype: torch.dtype, n: int) -> Rule:
-    """The first rule of ``TABLES[table]`` that matches."""
+def rule(table: str, device: str, dtype: torch.dtype, n: int, per_thread: int = 0) -> Rule:
+    """The first rule of ``TABLES[table]`` that matches, for ``per_thread`` matrices on each thread."""
     for r in TABLES[table]:
-        if r.device in (None, device) and (r.dtypes is None or dtype in r.dtypes) and (r.n_max is None or n <= r.n_max):
+        if r.device in (None, device) and (r.dtypes is None or dtype in r.dtypes) and (r.n_max is None or n <= r.n_max) and per_thread >= r.per_thread:
             return r
     raise LookupError(f"no rule of the table '{table}' serves {dtype} on {device}, n = {n}")
 
 
 def solve(table: str, A: Tensor, *args: Any) -> Results:
     """Runs the rule that serves ``A`` (..., n, n)."""
-    return rule(table, A.device.type, A.dtype, A.shape[-1]).solve(A, *args)
+    n = A.shape[-1]
+    per_thread = min(A.numel() // (n * n) // torch.get_num_threads(), LANES) if n > ANY_BATCH else 0
+    return rule(table, A.device.type, A.dtype, n, per_thread).solve(A, *args)

@@ -92,11 +92,11 @@ SK_HD L unscale(L x, const ScaleFactors<L>& f) {
 
 // xGEBAL 'P' on one matrix of the group: moves rows and columns that isolate an eigenvalue to the outside.
 template <class M>
-SK_STEP void isolate_eigenvalues(M h, int w, uint8_t* perm, int& lo, int& hi) {
+SK_STEP void isolate_eigenvalues(M h, int w, uint16_t* perm, int& lo, int& hi) {
   const int n = h.n;
   auto swap_with = [&](int j, int m, int top) {
     if (j == m) return;
-    uint8_t p = perm[j];
+    uint16_t p = perm[j];
     perm[j] = perm[m];
     perm[m] = p;
     for (int i = 0; i <= top; ++i) swap_at(h(i, j), h(i, m), w);
@@ -253,8 +253,8 @@ SK_HD void balance(Workspace<E>& ws) {
     L flag = lane_select(isolated, L(1), L(0));
     ws.permuted = true;
     for (int w = 0; w < width_v<L>; ++w) {
-      uint8_t* perm = ws.perm + w * n;
-      for (int i = 0; i < n; ++i) perm[i] = uint8_t(i);
+      uint16_t* perm = ws.perm + w * n;
+      for (int i = 0; i < n; ++i) perm[i] = uint16_t(i);
       if (lane_get(flag, w) == 0) continue;
       int l, u;
       isolate_eigenvalues(h, w, perm, l, u);

@@ -31,13 +31,13 @@ struct Workspace<Complex<L>> {
   Rotation<L>* rotations;     // [n] of one sweep
   Subdiagonal<L> sub;         // [n]
   L* scale;                   // [n] balancing factors
-  uint8_t* perm;              // [width][n] row r of the balanced matrix is row perm[r] of A
+  uint16_t* perm;              // [width][n] row r of the balanced matrix is row perm[r] of A
   bool permuted;              // some matrix of the group was permuted
 
   static constexpr long lanes_needed(int n, bool vectors) {
     return 2L * n * leading_dimension(n) * (vectors ? 2 : 1) + 25L * n;
   }
-  SK_HD Workspace(L* storage, uint8_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
+  SK_HD Workspace(L* storage, uint16_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     const int ld = leading_dimension(n);
     auto take = [&](long complex_values) {
       Complex<L>* p = reinterpret_cast<Complex<L>*>(storage);

@@ -26,13 +26,13 @@ struct Workspace {
   L* scale;        // [n] balancing factors
   L* x;            // [6n] scratch: reflectors, eigenvector pairs and their back-transforms
   Reflector3<L>* chain;  // [n] the same storage: the reflectors of a sweep
-  uint8_t* perm;   // [width][n] row r of the balanced matrix is row perm[r] of A
+  uint16_t* perm;   // [width][n] row r of the balanced matrix is row perm[r] of A
   bool permuted;   // some matrix of the group was permuted
 
   static constexpr long lanes_needed(int n, bool vectors) {
     return long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 9L * n;
   }
-  SK_HD Workspace(L* storage, uint8_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
+  SK_HD Workspace(L* storage, uint16_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     int ld = leading_dimension(n);
     h = {storage, n, ld};
     storage += long(n) * ld;

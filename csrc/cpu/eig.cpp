@@ -1,4 +1,4 @@
-// spectral_kernels::eig_simd on CPU tensors: checks, allocation, the real kernels, registration (LibTorch stable ABI).
+// spectral_kernels::eig_simd on CPU tensors: checks, allocation, registration (LibTorch stable ABI).
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -17,7 +17,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& A, bool left, bool 
   const int64_t dims = A.dim();
   STD_TORCH_CHECK(dims >= 2 && sizes[dims - 1] == sizes[dims - 2], "spectral_kernels::eig: expected matrices of shape (..., n, n)");
   const int64_t n = sizes[dims - 1];
-  STD_TORCH_CHECK(n <= 128, "spectral_kernels::eig: the SIMD kernel serves n <= 128, got n = ", n);
+  STD_TORCH_CHECK(n <= 512, "spectral_kernels::eig: the SIMD kernel serves n <= 512, got n = ", n);
   const ScalarType dtype = A.scalar_type();
   const bool single = dtype == ScalarType::Float || dtype == ScalarType::ComplexFloat;
   STD_TORCH_CHECK(single || dtype == ScalarType::Double || dtype == ScalarType::ComplexDouble,
@@ -34,12 +34,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& A, bool left, bool 
   if (n == 0) torch::stable::zero_(info);
   if (batch > 0 && n > 0) {
     const sk::EigOptions opt{left, right, balance};
-    if (dtype == complex)
-      sk::eig_complex(A, batch, int(n), opt, w, vr, vl, info);
-    else if (single)
-      sk::eig_tensor<sk::Real, float>(A, batch, int(n), opt, w, vr, vl, info);
-    else
-      sk::eig_tensor<sk::Real, double>(A, batch, int(n), opt, w, vr, vl, info);
+    auto solve = dtype == complex ? (single ? sk::eig_tensor<sk::Complex, float> : sk::eig_tensor<sk::Complex, double>)
+                                  : (single ? sk::eig_tensor<sk::Real, float> : sk::eig_tensor<sk::Real, double>);
+    solve(A, batch, int(n), opt, w, vr, vl, info);
   }
   if (right) vr = torch::stable::transpose(vr, -2, -1);
   if (left) vl = torch::stable::transpose(vl, -2, -1);

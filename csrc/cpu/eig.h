@@ -108,8 +108,8 @@ void eig_range(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64_t b
   using L = lane_of<E>;
   constexpr int W = width_v<L>;
   const size_t lanes = size_t(Workspace<E>::lanes_needed(n, Vectors));
-  Scratch scratch(lanes * sizeof(L) + size_t(W) * n);
-  Workspace<E> ws(reinterpret_cast<L*>(scratch.get()), reinterpret_cast<uint8_t*>(scratch.get() + lanes * sizeof(L)), n, Vectors);
+  Scratch scratch(lanes * sizeof(L) + size_t(W) * n * sizeof(uint16_t));
+  Workspace<E> ws(reinterpret_cast<L*>(scratch.get()), reinterpret_cast<uint16_t*>(scratch.get() + lanes * sizeof(L)), n, Vectors);
   for (int64_t b = begin; b < end; b += W) {
     const int count = int(end - b < W ? end - b : W);
     eig_group<Vectors>(a, layout, b, count, opt, out, ws);

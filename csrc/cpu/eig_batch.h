@@ -1,10 +1,11 @@
-// From a stable tensor to groups of W matrices over the threads; what eig.cpp and eig_complex.cpp share.
+// From a stable tensor to groups of W matrices over the threads, for real and complex matrices.
 #pragma once
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <type_traits>
 
+#include "../core/complex.h"
 #include "eig.h"
 
 namespace sk {
@@ -60,7 +61,12 @@ void eig_tensor(const Tensor& A, int64_t batch, int n, EigOptions opt, Tensor& w
     eig_batch<false, Entry>(a, layout, batch, n, opt, out);
 }
 
-// eig_complex.cpp: complex64 and complex128
-void eig_complex(const Tensor& A, int64_t batch, int n, EigOptions opt, Tensor& w, Tensor& right, Tensor& left, Tensor& info);
+// Each in a source file of its own: eig_<dtype>.cpp.  They take a while to compile.
+#define SK_EIG_TENSOR(Entry, T) \
+  void eig_tensor<Entry, T>(const Tensor& A, int64_t batch, int n, EigOptions opt, Tensor& w, Tensor& right, Tensor& left, Tensor& info)
+extern template SK_EIG_TENSOR(Real, float);
+extern template SK_EIG_TENSOR(Real, double);
+extern template SK_EIG_TENSOR(Complex, float);
+extern template SK_EIG_TENSOR(Complex, double);
 
 }  // namespace sk

@@ -1,4 +1,4 @@
-// Batched eig of complex matrices: one group of W matrices.  Included by eig_complex.cpp only.
+// Batched eig of complex matrices: one group of W matrices.  Included by eig_complex64.cpp and eig_complex128.cpp.
 #pragma once
 #include "../core/complex_eig.h"
 #include "eig.h"

@@ -67,7 +67,7 @@ std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& A, bool vectors, bool uppe
   const int64_t dims = A.dim();
   STD_TORCH_CHECK(dims >= 2 && sizes[dims - 1] == sizes[dims - 2], "spectral_kernels::eigh: expected matrices of shape (..., n, n)");
   const int64_t n = sizes[dims - 1];
-  STD_TORCH_CHECK(n <= 128, "spectral_kernels::eigh: the SIMD kernel serves n <= 128, got n = ", n);
+  STD_TORCH_CHECK(n <= 512, "spectral_kernels::eigh: the SIMD kernel serves n <= 512, got n = ", n);
   const ScalarType dtype = A.scalar_type();
   const bool single = dtype == ScalarType::Float || dtype == ScalarType::ComplexFloat;
   const bool complex = dtype == ScalarType::ComplexFloat || dtype == ScalarType::ComplexDouble;

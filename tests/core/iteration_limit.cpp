@@ -12,7 +12,7 @@ constexpr int n = 4;
 template <class L>
 L francis_info(int bad, double* last) {
   std::vector<L> storage(sk::Workspace<L>::lanes_needed(n, false));
-  std::vector<uint8_t> perm(sk::width_v<L> * n);
+  std::vector<uint16_t> perm(sk::width_v<L> * n);
   sk::Workspace<L> ws(storage.data(), perm.data(), n, false);
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) ws.h(i, j) = L(i > j + 1 || (i == n - 1 && j < i) ? 0.0 : 1.0 + i + 2 * j);

@@ -13,7 +13,7 @@ struct StoreVectors {
 };
 
 template <class T>
-__global__ void eig_kernel(T* storage, uint8_t* perm, T* vectors, int* info, int n) {
+__global__ void eig_kernel(T* storage, uint16_t* perm, T* vectors, int* info, int n) {
   sk::Workspace<T> ws(storage, perm, n, true);
   sk::SchurResult<T> s = sk::schur<true>(ws, true);
   sk::eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, false, ws.x, StoreVectors<T>{vectors, n});
@@ -21,8 +21,8 @@ __global__ void eig_kernel(T* storage, uint8_t* perm, T* vectors, int* info, int
   info[0] = int(s.info);
 }
 
-template __global__ void eig_kernel<float>(float*, uint8_t*, float*, int*, int);
-template __global__ void eig_kernel<double>(double*, uint8_t*, double*, int*, int);
+template __global__ void eig_kernel<float>(float*, uint16_t*, float*, int*, int);
+template __global__ void eig_kernel<double>(double*, uint16_t*, double*, int*, int);
 
 template <class E>
 __global__ void eigh_kernel(sk::lane_of<E>* storage, int* info, int n) {
@@ -46,7 +46,7 @@ struct StoreComplexVectors {
 };
 
 template <class T>
-__global__ void complex_eig_kernel(T* storage, uint8_t* perm, sk::Complex<T>* vectors, int* info, int n) {
+__global__ void complex_eig_kernel(T* storage, uint16_t* perm, sk::Complex<T>* vectors, int* info, int n) {
   sk::Workspace<sk::Complex<T>> ws(storage, perm, n, true);
   sk::SchurResult<T> s = sk::schur<true>(ws, true);
   sk::eigenvectors(ws, false, StoreComplexVectors<T>{vectors, n});
@@ -54,5 +54,5 @@ __global__ void complex_eig_kernel(T* storage, uint8_t* perm, sk::Complex<T>* ve
   info[0] = int(s.info);
 }
 
-template __global__ void complex_eig_kernel<float>(float*, uint8_t*, sk::Complex<float>*, int*, int);
-template __global__ void complex_eig_kernel<double>(double*, uint8_t*, sk::Complex<double>*, int*, int);
+template __global__ void complex_eig_kernel<float>(float*, uint16_t*, sk::Complex<float>*, int*, int);
+template __global__ void complex_eig_kernel<double>(double*, uint16_t*, sk::Complex<double>*, int*, int);
