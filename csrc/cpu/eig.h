@@ -101,19 +101,29 @@ void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int
   eigenvectors(ws.h, ws.zt, ws.wr, ws.wi, ws.scale, true, ws.x, writer);
 }
 
-// E: the matrix entry, a lane value or a Complex of one.
+// Solves ranges of matrices in groups of W, in one workspace.  E: the matrix entry, a lane value or a Complex of one.
 template <bool Vectors, class E>
-void eig_range(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64_t begin, int64_t end, int n, EigOptions opt,
-               const EigOutputs<real_t<lane_of<E>>>& out) {
+class EigSolver {
   using L = lane_of<E>;
-  constexpr int W = width_v<L>;
-  const size_t lanes = size_t(Workspace<E>::lanes_needed(n, Vectors));
-  Scratch scratch(lanes * sizeof(L) + size_t(W) * n * sizeof(uint16_t));
-  Workspace<E> ws(reinterpret_cast<L*>(scratch.get()), reinterpret_cast<uint16_t*>(scratch.get() + lanes * sizeof(L)), n, Vectors);
-  for (int64_t b = begin; b < end; b += W) {
-    const int count = int(end - b < W ? end - b : W);
-    eig_group<Vectors>(a, layout, b, count, opt, out, ws);
+  using T = real_t<L>;
+  static constexpr int W = width_v<L>;
+
+ public:
+  explicit EigSolver(int n)
+      : lanes_(size_t(Workspace<E>::lanes_needed(n, Vectors)) * sizeof(L)), scratch_(lanes_ + size_t(W) * n * sizeof(uint16_t)),
+        ws_(reinterpret_cast<L*>(scratch_.get()), reinterpret_cast<uint16_t*>(scratch_.get() + lanes_), n, Vectors) {}
+
+  void solve(const T* a, const BatchLayout& layout, int64_t begin, int64_t end, EigOptions opt, const EigOutputs<T>& out) {
+    for (int64_t b = begin; b < end; b += W) {
+      const int count = int(end - b < W ? end - b : W);
+      eig_group<Vectors>(a, layout, b, count, opt, out, ws_);
+    }
   }
-}
+
+ private:
+  size_t lanes_;
+  Scratch scratch_;
+  Workspace<E> ws_;
+};
 
 }  // namespace sk

@@ -1,12 +1,12 @@
 // From a stable tensor to groups of W matrices over the threads, for real and complex matrices.
 #pragma once
-#include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <type_traits>
 
 #include "../core/complex.h"
 #include "eig.h"
+#include "parallel.h"
 
 namespace sk {
 
@@ -28,13 +28,14 @@ constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? 8 : 0;
 template <bool Vectors, template <class> class Entry, class Lane, class T>
 void eig_groups(const T* a, const BatchLayout& layout, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
   constexpr int64_t W = width_v<Lane>;
-  const int64_t groups = (batch + W - 1) / W;
-  torch::stable::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * W, last = end * W < batch ? end * W : batch;
-    const int64_t tail = (last - first) % W;
-    const int64_t cut = tail < scalar_below<T> ? last - tail : last;
-    if (cut > first) eig_range<Vectors, Entry<Lane>>(a, layout, first, cut, n, opt, out);
-    if (last > cut) eig_range<Vectors, Entry<T>>(a, layout, cut, last, n, opt, out);
+  const int64_t tail = batch % W < scalar_below<T> ? batch % W : 0, cut = batch - tail;
+  for_each_chunk((cut + W - 1) / W, [&] {
+    return [&, solver = EigSolver<Vectors, Entry<Lane>>(n)](int64_t begin, int64_t end) mutable {
+      solver.solve(a, layout, begin * W, end * W < cut ? end * W : cut, opt, out);
+    };
+  });
+  for_each_chunk(tail, [&] {
+    return [&, solver = EigSolver<Vectors, Entry<T>>(n)](int64_t begin, int64_t end) mutable { solver.solve(a, layout, cut + begin, cut + end, opt, out); };
   });
 }
 

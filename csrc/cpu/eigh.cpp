@@ -2,11 +2,12 @@
 #include "eigh.h"
 
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <tuple>
 #include <vector>
+
+#include "parallel.h"
 
 namespace {
 
@@ -26,25 +27,27 @@ using Real = L;
 template <class T>
 constexpr int64_t scalar_below = sk::register_bytes / int64_t(sizeof(T)) / 2;
 
+// Matrices [begin, end), in groups of W = width of E.
+template <bool Vectors, class E, class T>
+void eigh_groups(const T* a, const sk::BatchLayout& layout, int64_t begin, int64_t end, int n, bool upper, const sk::EighOutputs<T>& out) {
+  constexpr int64_t W = sk::width_v<sk::lane_of<E>>;
+  sk::for_each_chunk((end - begin + W - 1) / W, [&] {
+    return [&, solver = sk::EighSolver<Vectors, E>(n)](int64_t first, int64_t last) mutable {
+      solver.solve(a, layout, begin + first * W, begin + last * W < end ? begin + last * W : end, upper, out);
+    };
+  });
+}
+
 // Groups of two registers, what is left in groups of one, and what is left of that one by one: the bits are the same.
 template <bool Vectors, template <class> class Entry, class T>
 void eigh_batch(const T* a, const sk::BatchLayout& layout, int64_t batch, int n, bool upper, const sk::EighOutputs<T>& out) {
   constexpr int64_t W = sk::width_v<Lane<T, 1>>;
-  const int64_t groups = (batch + W - 1) / W;
-  const bool wide = n <= two_registers_up_to<Entry> && groups >= 2 * int64_t(torch::stable::get_num_threads());
-  const int64_t per_task = wide ? 2 : 1, tasks = (groups + per_task - 1) / per_task;
-  torch::stable::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
-    int64_t first = begin * per_task * W;
-    const int64_t last = end * per_task * W < batch ? end * per_task * W : batch;
-    if (wide) {
-      const int64_t cut = (last - first) % (2 * W) > W ? last : last - (last - first) % (2 * W);
-      if (cut > first) sk::eigh_range<Vectors, Entry<Lane<T, 2>>>(a, layout, first, cut, n, upper, out);
-      first = cut;
-    }
-    const int64_t tail = (last - first) % W, cut = tail < scalar_below<T> ? last - tail : last;
-    if (cut > first) sk::eigh_range<Vectors, Entry<Lane<T, 1>>>(a, layout, first, cut, n, upper, out);
-    if (last > cut) sk::eigh_range<Vectors, Entry<T>>(a, layout, cut, last, n, upper, out);
-  });
+  const bool wide = n <= two_registers_up_to<Entry> && batch >= 4 * W * int64_t(torch::stable::get_num_threads());
+  const int64_t wide_end = !wide ? 0 : batch % (2 * W) > W ? batch : batch - batch % (2 * W);
+  const int64_t left = (batch - wide_end) % W, end = left < scalar_below<T> ? batch - left : batch;
+  eigh_groups<Vectors, Entry<Lane<T, 2>>>(a, layout, 0, wide_end, n, upper, out);
+  eigh_groups<Vectors, Entry<Lane<T, 1>>>(a, layout, wide_end, end, n, upper, out);
+  eigh_groups<Vectors, Entry<T>>(a, layout, end, batch, n, upper, out);
 }
 
 template <template <class> class Entry, class T>

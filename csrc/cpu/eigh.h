@@ -59,25 +59,35 @@ void write_vectors(const SymmetricWorkspace<E>& ws, lane_of<E> info, int64_t fir
   }
 }
 
+// Solves ranges of matrices in groups of W, in one workspace.
 template <bool Vectors, class E>
-void eigh_range(const real_t<lane_of<E>>* a, const BatchLayout& layout, int64_t begin, int64_t end, int n, bool upper,
-                const EighOutputs<real_t<lane_of<E>>>& out) {
+class EighSolver {
   using L = lane_of<E>;
   using T = real_t<L>;
-  constexpr int W = width_v<L>;
-  Scratch scratch(size_t(SymmetricWorkspace<E>::lanes_needed(n, Vectors)) * sizeof(L));
-  SymmetricWorkspace<E> ws(reinterpret_cast<L*>(scratch.get()), n, Vectors);
-  const T nan = std::numeric_limits<T>::quiet_NaN();
-  for (int64_t first = begin; first < end; first += W) {
-    const int count = int(end - first < W ? end - first : W);
-    pack_triangle(a, layout, first, count, upper, ws.a);
-    const L info = eigh<Vectors>(ws);
-    for (int w = 0; w < count; ++w) out.info[first + w] = int32_t(lane_get(info, w));
-    for (int i = 0; i < n; ++i)
-      for (int w = 0; w < count; ++w)
-        out.values[(first + w) * n + int64_t(lane_get(ws.value_rank[i], w))] = lane_get(info, w) > 0 ? nan : lane_get(ws.values[i], w) + T(0);
-    if (Vectors) write_vectors(ws, info, first, count, out.vectors);
+  static constexpr int W = width_v<L>;
+
+ public:
+  explicit EighSolver(int n)
+      : scratch_(size_t(SymmetricWorkspace<E>::lanes_needed(n, Vectors)) * sizeof(L)), ws_(reinterpret_cast<L*>(scratch_.get()), n, Vectors) {}
+
+  void solve(const T* a, const BatchLayout& layout, int64_t begin, int64_t end, bool upper, const EighOutputs<T>& out) {
+    const int n = ws_.a.n;
+    const T nan = std::numeric_limits<T>::quiet_NaN();
+    for (int64_t first = begin; first < end; first += W) {
+      const int count = int(end - first < W ? end - first : W);
+      pack_triangle(a, layout, first, count, upper, ws_.a);
+      const L info = eigh<Vectors>(ws_);
+      for (int w = 0; w < count; ++w) out.info[first + w] = int32_t(lane_get(info, w));
+      for (int i = 0; i < n; ++i)
+        for (int w = 0; w < count; ++w)
+          out.values[(first + w) * n + int64_t(lane_get(ws_.value_rank[i], w))] = lane_get(info, w) > 0 ? nan : lane_get(ws_.values[i], w) + T(0);
+      if (Vectors) write_vectors(ws_, info, first, count, out.vectors);
+    }
   }
-}
+
+ private:
+  Scratch scratch_;
+  SymmetricWorkspace<E> ws_;
+};
 
 }  // namespace sk
