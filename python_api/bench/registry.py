@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api import linalg
-from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigvals_accuracy
+from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigh_accuracy, eigvals_accuracy, eigvalsh_accuracy
 from spectral_kernels.api.bench.opponents import Function, Opponent, dense_opponents
 
 REAL = (torch.float32, torch.float64)
-SIZES = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+ALL = (*REAL, torch.complex64, torch.complex128)
+SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 QUICK_SIZES = (4, 8, 16, 32, 64)
 
 
@@ -28,6 +29,12 @@ def matrices_per_batch(n: int, threads: int) -> int:
 def dense_inputs(n: int, batch: int, dtype: torch.dtype, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Normally distributed matrices ``(batch, n, n)``."""
     return (torch.randn(batch, n, n, dtype=dtype, generator=generator),)
+
+
+def hermitian_inputs(n: int, batch: int, dtype: torch.dtype, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """The Hermitian parts of normally distributed matrices ``(batch, n, n)``."""
+    A = torch.randn(batch, n, n, dtype=dtype, generator=generator)
+    return ((A + A.mH) / 2,)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Benchmark:
     opponents: tuple[Opponent, ...]
     accuracy: Accuracy
     inputs: Callable[[int, int, torch.dtype, torch.Generator], tuple[Tensor, ...]] = dense_inputs
-    dtypes: tuple[torch.dtype, ...] = REAL
+    dtypes: tuple[torch.dtype, ...] = ALL
+    quick_dtypes: tuple[torch.dtype, ...] = REAL
     sizes: tuple[int, ...] = SIZES
     quick_sizes: tuple[int, ...] = QUICK_SIZES
     batch: Callable[[int, int], int] = matrices_per_batch
@@ -76,6 +84,26 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         accuracy=eig_accuracy,
         flops=lambda n: 25.0 * n**3,  # the same with the Schur vectors
     ),
+    Benchmark(
+        name="eigvalsh",
+        what="eigenvalues of a batch of symmetric or Hermitian matrices",
+        function=linalg.eigvalsh,
+        opponents=dense_opponents(torch.linalg.eigvalsh, np.linalg.eigvalsh),
+        accuracy=eigvalsh_accuracy,
+        inputs=hermitian_inputs,
+        quick_dtypes=(),
+        flops=lambda n: 4.0 / 3 * n**3,  # section 8.3: tridiagonalisation
+    ),
+    Benchmark(
+        name="eigh",
+        what="eigenvalues and eigenvectors of a batch of symmetric or Hermitian matrices",
+        function=linalg.eigh,
+        opponents=dense_opponents(torch.linalg.eigh, np.linalg.eigh),
+        accuracy=eigh_accuracy,
+        inputs=hermitian_inputs,
+        quick_dtypes=(),
+        flops=lambda n: 9.0 * n**3,  # section 8.3: the same with implicit QL on the vectors
+    ),
 )
 
 
@@ -105,7 +133,7 @@ def select(benchmarks: tuple[Benchmark, ...] = BENCHMARKS, *, quick: bool = Fals
         wanted = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"filter: expected a regular expression, got {pattern!r}: {error}") from None
-    points = [Point(b, dtype, n) for b in benchmarks for dtype in b.dtypes for n in (b.quick_sizes if quick else b.sizes)]
+    points = [Point(b, dtype, n) for b in benchmarks for dtype in (b.quick_dtypes if quick else b.dtypes) for n in (b.quick_sizes if quick else b.sizes)]
     chosen = [point for point in points if wanted.search(point.name)]
     if not chosen:
         raise ValueError(f"filter: {pattern!r} fits none of {len(points)} points such as {points[0].name!r}")
