@@ -18,7 +18,7 @@ from spectral_kernels.api.testing import symmetric
 from spectral_kernels.api.testing.matrices import lapack_batch
 from spectral_kernels.api.testing.ratios import ddrvev
 
-LIMIT = 10.0  # LAPACK's own limit is 20
+LIMIT = 20.0  # LAPACK's own; on this many draws LAPACK itself passes 10 (the test suite holds three draws of each type to 10)
 LIMIT_TO_TORCH = 1.5
 
 
