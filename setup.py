@@ -3,7 +3,7 @@
 One CPU extension per instruction set, from the same sources; `spectral_kernels/_load.py` picks one at import.  The LibTorch
 stable ABI and the limited Python API give one wheel for Python >= 3.10 and torch >= 2.10.
 
-Environment: ``SPECTRAL_ISAS`` (a subset of the instruction sets, e.g. ``avx512``, for a quick build while developing) and
+Environment: ``SPECTRAL_ISAS`` (a subset of the instruction sets, e.g. ``avx512``, or ``native``, for a quick build) and
 ``SPECTRAL_CUDA`` (``auto``: the CUDA extension where nvcc is found; ``1``: always; ``0``: never).
 """
 
@@ -15,6 +15,7 @@ import platform
 import shutil
 from pathlib import Path
 
+import torch
 from setuptools import Extension, setup
 from torch.utils import cpp_extension
 
@@ -44,10 +45,12 @@ def sources(pattern: str) -> list[str]:
 
 
 def wanted_isas() -> list[str]:
-    """The instruction sets that ``SPECTRAL_ISAS`` names, all of them by default."""
+    """The instruction sets that ``SPECTRAL_ISAS`` names (``native``: this machine's), all of them by default."""
+    native = torch.backends.cpu.get_cpu_capability().lower()
     names = [name.strip() for name in os.environ.get("SPECTRAL_ISAS", "").split(",") if name.strip()] or list(ISAS)
+    names = [(native if native in ISAS else "default") if name == "native" else name for name in names]
     if unknown := sorted(set(names) - set(ISAS)):
-        raise SystemExit(f"SPECTRAL_ISAS: expected a comma-separated subset of {','.join(ISAS)}, got {','.join(unknown)}")
+        raise SystemExit(f"SPECTRAL_ISAS: expected native or a comma-separated subset of {','.join(ISAS)}, got {','.join(unknown)}")
     return names
 
 

@@ -16,6 +16,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from spectral_kernels.api.bench import record, table
 
 COLOURS = {"float32": "#0072b2", "float64": "#d55e00", "complex64": "#56b4e9", "complex128": "#e69f00"}  # Okabe & Ito: safe for colour-blind readers
+README = Path(__file__).resolve().parent.parent / "README.md"
+MARKS = ("<!-- results -->", "<!-- end of results -->")
 SIZE_TICKS = (4, 8, 16, 32, 64, 128)
 SPEED_UP_TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 AGAINST = {"torch": "torch as shipped", "lapack": "LAPACK on all cores", "numpy": "numpy"}
@@ -79,6 +81,19 @@ def report(rows: Sequence[record.Row], picture: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def readme_block(csv: Path) -> str:
+    """What the README shows of a results file: machine, geometric means with accuracy, figure."""
+    rows = record.read_csv(csv)
+    place = csv.with_suffix(".svg").relative_to(README.parent)
+    return "\n\n".join([table.machine_line(rows[0].provenance), table.markdown(table.means_table(rows)), f"![speed-up over n]({place})"])
+
+
+def replace_block(page: str, block: str) -> str:
+    """``page`` with ``block`` between its marks."""
+    start, end = page.index(MARKS[0]) + len(MARKS[0]), page.index(MARKS[1])
+    return f"{page[:start]}\n{block}\n{page[end:]}"
+
+
 def write(csv: Path) -> None:
     """Writes ``FILE.svg`` and ``FILE.md`` beside ``FILE.csv``."""
     rows = record.read_csv(csv)
@@ -90,5 +105,9 @@ def write(csv: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("csv", type=Path, nargs="+")
-    for file in parser.parse_args().csv:
+    parser.add_argument("--readme", action="store_true", help="also put the (first) file's means into the README")
+    chosen = parser.parse_args()
+    for file in chosen.csv:
         write(file)
+    if chosen.readme:
+        README.write_text(replace_block(README.read_text(), readme_block(chosen.csv[0].resolve())))

@@ -101,7 +101,7 @@ def test_green(ratios):
     gate.require_green("x", gate.Ratios(*ratios))
 
 
-@pytest.mark.parametrize("ratios", [(10.1, 20.0), (7.6, 5.0), (float("nan"), 5.0), (float("inf"), float("inf"))])
+@pytest.mark.parametrize("ratios", [(20.1, 40.0), (7.6, 5.0), (float("nan"), 5.0), (float("inf"), float("inf"))])
 def test_red(ratios):
     with pytest.raises(gate.RedGate, match="red"):
         gate.require_green("x", gate.Ratios(*ratios))
@@ -231,3 +231,13 @@ def test_repository_runner_draws_figure_and_table(tmp_path):
     assert (tmp_path / "rows.svg").read_text().count("<path") > 20
     page = (tmp_path / "rows.md").read_text()
     assert "(rows.svg)" in page and page.count("| eigvals | float32 |") == 3  # one mean, two points
+
+
+def test_readme_shows_committed_results(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import plot
+
+    page = plot.README.read_text()
+    shown = [csv for csv in (ROOT / "benchmarks" / "results").glob("*.csv") if plot.replace_block(page, plot.readme_block(csv)) == page]
+    assert len(shown) == 1, "python benchmarks/plot.py benchmarks/results/<machine>.csv --readme"

@@ -41,7 +41,7 @@ def run(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProc
     ("env", "message"),
     [
         ({"SPECTRAL_CUDA": "yes"}, "SPECTRAL_CUDA: expected auto, 0 or 1, got 'yes'"),
-        ({"SPECTRAL_ISAS": "avx2,mmx"}, "SPECTRAL_ISAS: expected a comma-separated subset of "),
+        ({"SPECTRAL_ISAS": "avx2,mmx"}, "SPECTRAL_ISAS: expected native or a comma-separated subset of "),
         ({"SPECTRAL_CUDA": "1", "CUDA_HOME": "/nowhere"}, "SPECTRAL_CUDA=1: "),
     ],
     ids=str,

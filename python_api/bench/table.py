@@ -92,8 +92,11 @@ def means_table(rows: Sequence[Row]) -> Table:
         for other in others:
             logs = [math.log(c.speed_up(other)) for c in group if other in c.others]
             line.append(f"{math.exp(sum(logs) / len(logs)):.1f}" if logs else "")
-        lines.append(line)
-    return Table("Geometric mean of the speed-ups", ["benchmark", "dtype", "n", *(f"vs {SHORT.get(o, o)}" for o in others)], lines)
+        first = group[0]
+        ratios = [first.ours.ratio, first.others["torch"].ratio if "torch" in first.others else None]
+        lines.append([*line, *("" if ratio is None else f"{ratio:.1f}" for ratio in ratios)])
+    header = ["benchmark", "dtype", "n", *(f"vs {SHORT.get(o, o)}" for o in others), "ratio", "torch's ratio"]
+    return Table("Geometric mean of the speed-ups, and the worst accuracy ratio", header, lines)
 
 
 def _right_aligned(column: int) -> bool:
