@@ -10,8 +10,9 @@
 
 namespace sk {
 
-// Steps of a sweep that are done together.
-constexpr int steps_per_block = 4;
+// Steps of a sweep that are done together.  The scalar lane takes as many as the compiler vectorises side by side.
+template <class L>
+constexpr int steps_per_block = width_v<L> == 1 ? 16 : 4;
 
 template <class L>
 struct FrancisState {
@@ -274,7 +275,7 @@ SK_HD void finish_window(Tile<L> h, int k, const Reflector3<L>& r, BulgeWindow<L
 // left to the columns that the next block needs, from the right to rows above the blocks and to Z when all are known.
 template <bool Schur, class L>
 SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const Bulge<L>& bulge, int first, int top, Reflector3<L>* r) {
-  constexpr int P = steps_per_block;
+  constexpr int P = steps_per_block<L>;
   const int n = h.n, ld = h.ld, last = st.last, right = Schur ? n : last + 1;
   BulgeWindow<L> window;
   for (int i = 0; i < 3; ++i)
@@ -294,7 +295,9 @@ SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const
         break;
       }
       Reflector3<L> next = step_window(h, st, bulge, k, q, window);
-      for (int j = k + 3; j < edge; ++j) apply3(q, h(k, j), h(k + 1, j), h(k + 2, j));
+      L *r0 = h.row(k), *r1 = h.row(k + 1), *r2 = h.row(k + 2);
+      SK_INDEPENDENT
+      for (int j = k + 3; j < edge; ++j) apply3(q, r0[j], r1[j], r2[j]);
       for (int i = k0; i < k; ++i) apply3(q, column[i * ld], column[i * ld + 1], column[i * ld + 2]);
       q = next;
     }

@@ -103,6 +103,26 @@ SK_HD void apply_chain(const Reflector3<L>* r, int count, bool ends, L* x, int s
   }
 }
 
+// For the scalar lane: the chain to the rows of B vectors side by side, entry k of vector m at x[k + m * stride].  The same
+// operations in loops over the vectors, which the compiler vectorises.
+template <int B, class L>
+SK_HD void apply_chain_side_by_side(const Reflector3<L>* r, int count, bool ends, L* x, int stride) {
+  L a[B], b[B], c[B];
+  for (int m = 0; m < B; ++m) a[m] = x[m * stride], b[m] = x[m * stride + 1];
+  const int threes = ends ? count - 1 : count;  // reflectors of three entries
+  for (int k = 0; k < threes; ++k) {
+    for (int m = 0; m < B; ++m) c[m] = x[m * stride + k + 2];
+    SK_INDEPENDENT
+    for (int m = 0; m < B; ++m) apply3(r[k], a[m], b[m], c[m]);
+    for (int m = 0; m < B; ++m) x[m * stride + k] = a[m], a[m] = b[m], b[m] = c[m];
+  }
+  if (ends) {
+    SK_INDEPENDENT
+    for (int m = 0; m < B; ++m) apply2(r[threes], a[m], b[m]);
+  }
+  for (int m = 0; m < B; ++m) x[m * stride + threes] = a[m], x[m * stride + threes + 1] = b[m];
+}
+
 // The chain to vectors [from, to).
 template <int M, class L>
 SK_HD void apply_chain_to_all(const Reflector3<L>* r, int count, bool ends, L* x, int step, int stride, int from, int to) {
@@ -121,6 +141,10 @@ SK_HD void apply_chain_to_all(const Reflector3<L>* r, int count, bool ends, L* x
     return;
   }
   int m = from;
+  if (width_v<L> == 1 && step == 1) {
+    constexpr int B = 64 / sizeof(real_t<L>);
+    for (; m + B <= to; m += B) apply_chain_side_by_side<B>(r, count, ends, x + m * stride, stride);
+  }
   for (; m + M <= to; m += M) apply_chain<M>(r, count, ends, x + m * stride, step, stride);
   for (; m < to; ++m) apply_chain<1>(r, count, ends, x + m * stride, step, stride);
 }

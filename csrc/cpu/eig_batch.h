@@ -22,7 +22,7 @@ using Real = L;
 // Up to this size two registers per lane value pay for real matrices: the latency of one chain hides behind the other.
 // Complex ones keep enough chains in flight with one.
 template <template <class> class Entry>
-constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? 8 : 0;
+constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? 5 : 0;
 
 // Entry: Real or Complex
 template <bool Vectors, template <class> class Entry, class Lane, class T>

@@ -16,34 +16,40 @@ from spectral_kernels.api.bench.record import Provenance, Row, provenance
 from spectral_kernels.api.bench.registry import Benchmark, Point, dtype_name
 
 OURS = "spectral_kernels"
-SERIAL_THREADS = 4  # a serial provider needs no more matrices than this many threads would get: its time per matrix is the same
+SERIAL_SHARE = 4  # a serial provider gets this part of one thread's matrices: its time per matrix is the same
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """At most ``rounds`` interleaved rounds and about ``seconds`` per point, but never fewer than ``least``."""
+    """At most ``rounds`` interleaved rounds and about ``seconds`` per point, but never fewer than ``least``.
+
+    Before each counted call come ``settle`` seconds of calls that do not count: the threads of numpy's OpenBLAS spin on for
+    25 ms after a call, on the cores of the next provider, and an idle core is slow at first.
+    """
 
     rounds: int
     seconds: float
     least: int
+    settle: float = 0.04
 
 
-FULL = Effort(rounds=15, seconds=8.0, least=5)
-QUICK = Effort(rounds=7, seconds=0.8, least=3)
+FULL = Effort(rounds=15, seconds=2.0, least=3)
+QUICK = Effort(rounds=7, seconds=0.6, least=3)
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, list[float]]:
-    """Seconds of every call in every round, after one call of each that is not counted."""
-    for call in calls.values():
-        call()
+    """Seconds of every call in every round; calls that are not counted come first."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     begin = time.perf_counter()
     for done in range(effort.rounds):
         if done >= effort.least and time.perf_counter() - begin > effort.seconds:
             break
         for name, call in calls.items():
+            settled = time.perf_counter() + effort.settle
+            while time.perf_counter() < settled:
+                call()
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
@@ -106,8 +112,8 @@ def run(points: Sequence[Point], effort: Effort = FULL, progress: Progress = lam
 def _measure(point: Point, effort: Effort, ratios: gate.Ratios, origin: Provenance) -> list[Row]:
     benchmark, dtype, n = point
     inputs = benchmark.make_inputs(n, dtype)
-    enough = benchmark.batch(n, min(SERIAL_THREADS, torch.get_num_threads()))
-    batches = {OURS: len(inputs[0])} | {o.name: enough if o.serial else len(inputs[0]) for o in benchmark.opponents}
+    enough = max(1, benchmark.batch(n, 1) // SERIAL_SHARE)
+    batches = {OURS: len(inputs[0])} | {o.name: min(enough, len(inputs[0])) if o.serial else len(inputs[0]) for o in benchmark.opponents}
     functions = {OURS: benchmark.function} | {o.name: o.function for o in benchmark.opponents}
 
     def call(name: str) -> Callable[[], object]:
