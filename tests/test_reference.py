@@ -11,6 +11,8 @@ import spectral_kernels as sk
 from spectral_kernels import dispatch
 from spectral_kernels.api.testing import matrices, ratios
 from spectral_kernels.reference.eig import eig as reference_eig
+from spectral_kernels.reference.eigh import eigh as reference_eigh
+from spectral_kernels.reference.eigh import from_triangle
 
 DTYPES = [torch.float32, torch.float64, torch.complex64, torch.complex128]
 
@@ -101,3 +103,33 @@ def test_reference_contract_at_the_edges(dtype):
     for shape in [(0, 3, 3), (2, 0, 0), (0, 0), (3, 0, 5, 5), (2, 2, 1, 1)]:
         w, V, U, info = reference_eig(torch.ones(shape, dtype=dtype), False, True, True)
         assert w.shape == shape[:-1] and V.shape == shape and U.shape == (0,) and info.shape == shape[:-2]
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 24])
+def test_symmetric_op_against_reference(n, dtype, upper):
+    torch.manual_seed(n)
+    A = torch.randn(7, n, n, dtype=dtype)  # only one triangle counts
+    A[3, n - 1 if upper else 0, n - 1 if upper else 0] = float("nan")
+    w, V, info = dispatch.solve("eigh", A, True, upper)
+    rw, rV, rinfo = reference_eigh(A, True, upper)
+    assert torch.equal(info, rinfo) and bool(w[3].isnan().all()) and bool(V[3].isnan().all())
+    good = info == 0
+    scale = rw[good].abs().amax(-1, keepdim=True).double()
+    assert float(((w - rw)[good].double() / scale).abs().max()) <= 10 * n * torch.finfo(dtype).eps  # Weyl: |dw| <= |E|
+    for vectors in (V[good], rV[good]):
+        H = torch.stack([from_triangle(a, upper) for a in A[good]]).to(torch.complex128)
+        residual = (H @ vectors.to(torch.complex128) - vectors.to(torch.complex128) * rw[good][:, None, :]).abs().amax((-2, -1), keepdim=True)[..., 0]
+        assert float((residual / scale).max()) <= 20 * n * torch.finfo(dtype).eps
+
+
+def test_symmetric_definition_against_closed_forms():
+    n = 9
+    second_difference = 2 * torch.eye(n, dtype=torch.float64) - torch.diag(torch.ones(n - 1, dtype=torch.float64), -1)  # the lower triangle
+    k = torch.arange(1, n + 1, dtype=torch.float64)
+    w, _, info = reference_eigh(second_difference, False, False)
+    torch.testing.assert_close(w, 2 - 2 * torch.cos(k * torch.pi / (n + 1)), rtol=1e-13, atol=1e-14)
+    assert int(info) == 0
+    pauli_y = torch.tensor([[0, -1j], [7, 5j]], dtype=torch.complex128)  # lower entry and imaginary diagonal do not count
+    assert torch.equal(reference_eigh(pauli_y, False, True)[0], torch.tensor([-1.0, 1.0], dtype=torch.float64))
