@@ -12,13 +12,8 @@ template <bool Schur, class L>
 SK_HD SchurResult<L> schur(Workspace<Complex<L>>& ws, bool balanced) {
   using T = real_t<L>;
   const int n = ws.h.n;
-  L amax;
-  mask_t<L> bad = screen_nonfinite(ws.h, amax);
   SchurResult<L> result;
-  result.factors = scale_to_bounds(ws.h, amax);
-  for (int i = 0; i < n; ++i) ws.scale[i] = L(1);
-  ws.permuted = false;
-  if (balanced) balance(ws);
+  mask_t<L> bad = prepare(ws, balanced, result);
   Complex<L>*tau = ws.x, *v = ws.x + n;
   reduce_to_hessenberg(ws.h, tau, v);
   if (Schur) form_unitary_factor(ws.h, tau, v, ws.z);

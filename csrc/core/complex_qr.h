@@ -11,6 +11,7 @@
 // So phases move up by one a sweep, nothing is scaled, and only the last entry of the window gets a new phase.
 #pragma once
 #include "complex_workspace.h"
+#include "deflation.h"
 
 namespace sk {
 
@@ -21,7 +22,7 @@ struct QrState {
   L failed;      // 1 + hi of a lane that ran out of iterations, else 0
 };
 
-// Deflation test of Ahues and Tisseur (LAWN 122) at h(k, k-1), after the cheap test against ulp times the diagonal.
+// Deflation test of Ahues and Tisseur at h(k, k-1), after the cheap test against ulp times the diagonal.
 template <class L>
 SK_HD mask_t<L> negligible_subdiagonal(const Workspace<Complex<L>>& ws, int k, mask_t<L> here, L c0, L c1, L smlnum) {
   using T = real_t<L>;
@@ -36,12 +37,7 @@ SK_HD mask_t<L> negligible_subdiagonal(const Workspace<Complex<L>>& ws, int k, m
   mask_t<L> tiny = here & (sub <= smlnum);
   mask_t<L> candidate = here & (sub <= ulp * tst);
   if (!lane_any(candidate)) return tiny;
-  Complex<L> d0 = ws.h(k - 1, k - 1), d1 = ws.h(k, k);
-  L sup = cabs1(ws.h(k - 1, k)), diff = cabs1(d0 - d1);
-  L ab = lane_max(sub, sup), ba = lane_min(sub, sup), aa = lane_max(c1, diff), bb = lane_min(c1, diff);
-  L s = aa + ab;
-  s = lane_select(s == L(0), L(1), s);
-  return tiny | (candidate & (ba * (ab / s) <= lane_max(smlnum, ulp * (bb * (aa / s)))));
+  return tiny | (candidate & ahues_tisseur(sub, cabs1(ws.h(k - 1, k)), c1, cabs1(ws.h(k - 1, k - 1) - ws.h(k, k)), smlnum));
 }
 
 // Finds each lane's active window from the bottom up, deflating eigenvalues on the way.

@@ -21,17 +21,24 @@ struct SchurResult {
   ScaleFactors<L> factors;  // unscale(x, factors) gives eigenvalues of A
 };
 
+// Screens, scales and balances; the lanes that hold NaN or Inf.  E: the matrix entry, a lane value or a Complex of one.
+template <class E, class L>
+SK_HD mask_t<L> prepare(Workspace<E>& ws, bool balanced, SchurResult<L>& result) {
+  L amax;
+  mask_t<L> bad = screen_nonfinite(ws.h, amax);
+  result.factors = scale_to_bounds(ws.h, amax);
+  for (int i = 0; i < ws.h.n; ++i) ws.scale[i] = L(1);
+  ws.permuted = false;
+  if (balanced) balance(ws);
+  return bad;
+}
+
 template <bool Schur, class L>
 SK_HD SchurResult<L> schur(Workspace<L>& ws, bool balanced) {
   using T = real_t<L>;
   const int n = ws.h.n;
-  L amax;
-  mask_t<L> bad = screen_nonfinite(ws.h, amax);
   SchurResult<L> result;
-  result.factors = scale_to_bounds(ws.h, amax);
-  for (int i = 0; i < n; ++i) ws.scale[i] = L(1);
-  ws.permuted = false;
-  if (balanced) balance(ws);
+  mask_t<L> bad = prepare(ws, balanced, result);
   const HessenbergScratch<L> scratch(ws.x, n);
   reduce_to_hessenberg(ws.h, scratch);
   if (Schur) form_orthogonal_factor(ws.h, scratch.tau, scratch.v, ws.zt);

@@ -5,6 +5,9 @@
 
 namespace sk {
 
+template <class L>
+using Real = L;  // the counterpart of Complex where an entry is a template parameter
+
 template <class E>
 constexpr int components_v = 1;
 template <class L>

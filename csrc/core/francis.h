@@ -6,6 +6,7 @@
 // eigenvalue depends on: so the eigenvalues are the same bits with and without the Schur form.
 // 2x2 blocks are standardised after the iteration, all lanes together (standardize.h).
 #pragma once
+#include "deflation.h"
 #include "tile.h"
 
 namespace sk {
@@ -24,7 +25,7 @@ struct FrancisState {
   L failed;         // 1 + hi of a lane that ran out of iterations, else 0
 };
 
-// Deflation test of Ahues and Tisseur (LAWN 122), after the cheap test |h(k,k-1)| <= ulp (|h(k-1,k-1)| + |h(k,k)|).
+// Deflation test of Ahues and Tisseur, after the cheap test |h(k,k-1)| <= ulp (|h(k-1,k-1)| + |h(k,k)|).
 template <class L>
 SK_HD mask_t<L> negligible_subdiagonal(Tile<L> h, int k, mask_t<L> here, L smlnum) {
   using T = real_t<L>;
@@ -41,11 +42,7 @@ SK_HD mask_t<L> negligible_subdiagonal(Tile<L> h, int k, mask_t<L> here, L smlnu
   mask_t<L> tiny = here & (sub <= smlnum);
   mask_t<L> candidate = here & (sub <= ulp * tst);
   if (!lane_any(candidate)) return tiny;
-  L sup = lane_abs(h(k - 1, k)), diff = lane_abs(d0 - d1), diag = lane_abs(d1);
-  L ab = lane_max(sub, sup), ba = lane_min(sub, sup), aa = lane_max(diag, diff), bb = lane_min(diag, diff);
-  L s = aa + ab;
-  s = lane_select(s == L(0), L(1), s);
-  return tiny | (candidate & (ba * (ab / s) <= lane_max(smlnum, ulp * (bb * (aa / s)))));
+  return tiny | (candidate & ahues_tisseur(sub, lane_abs(h(k - 1, k)), lane_abs(d1), lane_abs(d0 - d1), smlnum));
 }
 
 // Finds each lane's active window from the bottom up, deflating 1x1 and 2x2 blocks on the way.  The loop's own test is

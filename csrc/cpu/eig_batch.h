@@ -4,20 +4,13 @@
 
 #include <type_traits>
 
-#include "../core/complex.h"
+#include "../core/entry.h"
 #include "eig.h"
 #include "parallel.h"
 
 namespace sk {
 
 using torch::stable::Tensor;
-
-// Fewer matrices than this fill too few lanes: each is solved by the scalar lane, whose bits are the same.
-template <class T>
-constexpr int64_t scalar_below = register_bytes / int64_t(sizeof(T)) / 2;
-
-template <class L>
-using Real = L;
 
 // Up to this size two registers per lane value pay for real matrices: the latency of one chain hides behind the other.
 // Complex ones keep enough chains in flight with one.

@@ -20,13 +20,6 @@ using Lane = sk::SimdLane<T, sk::register_bytes / int(sizeof(T)), U>;
 template <template <class> class Entry>
 constexpr int two_registers_up_to = sk::is_complex_v<Entry<float>> ? 32 : 64;
 
-template <class L>
-using Real = L;
-
-// Fewer matrices than this fill too few lanes: each is solved by the scalar lane, whose bits are the same.
-template <class T>
-constexpr int64_t scalar_below = sk::register_bytes / int64_t(sizeof(T)) / 2;
-
 // Matrices [begin, end), in groups of W = width of E.
 template <bool Vectors, class E, class T>
 void eigh_groups(const T* a, const sk::BatchLayout& layout, int64_t begin, int64_t end, int n, bool upper, const sk::EighOutputs<T>& out) {
@@ -44,7 +37,7 @@ void eigh_batch(const T* a, const sk::BatchLayout& layout, int64_t batch, int n,
   constexpr int64_t W = sk::width_v<Lane<T, 1>>;
   const bool wide = n <= two_registers_up_to<Entry> && batch >= 4 * W * int64_t(torch::stable::get_num_threads());
   const int64_t wide_end = !wide ? 0 : batch % (2 * W) > W ? batch : batch - batch % (2 * W);
-  const int64_t left = (batch - wide_end) % W, end = left < scalar_below<T> ? batch - left : batch;
+  const int64_t left = (batch - wide_end) % W, end = left < sk::scalar_below<T> ? batch - left : batch;
   eigh_groups<Vectors, Entry<Lane<T, 2>>>(a, layout, 0, wide_end, n, upper, out);
   eigh_groups<Vectors, Entry<Lane<T, 1>>>(a, layout, wide_end, end, n, upper, out);
   eigh_groups<Vectors, Entry<T>>(a, layout, end, batch, n, upper, out);
@@ -85,7 +78,7 @@ std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& A, bool vectors, bool uppe
   if (n == 0) torch::stable::zero_(info);
   if (batch > 0 && n > 0) {
     auto solve = complex ? (single ? run<sk::Complex, float> : run<sk::Complex, double>)
-                         : (single ? run<Real, float> : run<Real, double>);
+                         : (single ? run<sk::Real, float> : run<sk::Real, double>);
     solve(A, batch, int(n), vectors, upper, w, v, info);
   }
   if (vectors) v = torch::stable::transpose(v, -2, -1);

@@ -20,6 +20,10 @@ constexpr int register_bytes = 32;
 constexpr int register_bytes = 16;
 #endif
 
+// Fewer matrices than this fill too few lanes: each is solved by the scalar lane, whose bits are the same.
+template <class T>
+constexpr int64_t scalar_below = register_bytes / int64_t(sizeof(T)) / 2;
+
 template <class T>
 struct IntOf;
 template <>
