@@ -15,6 +15,7 @@ from spectral_kernels import dispatch, ops
 from spectral_kernels.api import interop, sharding
 
 _return_types: Any = torch.return_types  # built at run time: unknown to the type checker
+_SYMMETRIC = frozenset({"linalg.eigh", "linalg.eigvalsh"})
 _DTYPES = frozenset({torch.float32, torch.float64, torch.complex64, torch.complex128})
 _HALF = frozenset({torch.float16, torch.bfloat16})
 _UPPER = {"L": False, "l": False, "U": True, "u": True}
@@ -41,7 +42,7 @@ def _check(name: str, A: Any) -> Tensor:
     if A.dtype not in _DTYPES:
         if A.dtype in _HALF and torch.is_autocast_enabled(A.device.type):
             return A.float()
-        kind = NotImplementedError if A.dtype.is_floating_point or "eigh" in name or "eigvalsh" in name else RuntimeError
+        kind = NotImplementedError if A.dtype.is_floating_point or name in _SYMMETRIC else RuntimeError
         raise kind(f"{name}: expected float32, float64, complex64 or complex128, got {A.dtype}")
     return A
 
