@@ -1,8 +1,8 @@
 """The structure classes: what a transition ``A_t`` is made of, and how its eigenvalues follow from that.
 
 A transition is immutable and holds its factors, one set per position; the n x n matrices exist only where `dense` is
-called, or a few at a time inside a solver.  A subclass declares its factors, `size` and `dense`, and overrides `_solve` where
-its structure allows more than the dense solver.
+called, or a few at a time inside a solver.  A subclass declares its factors, `size` and `dense`, and overrides `distinct` and
+`eig` where its structure allows more than the dense solver.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from spectral_kernels.api import linalg
 from spectral_kernels.api.linalg import EigResult
 
 Self = TypeVar("Self", bound="Transition")
+Gauge = Literal["raw", "normalised", "rotated"]
 
 _CHUNK_BYTES = 64 * 2**20  # of dense matrices in memory at once while a structure runs on the dense solver
 
@@ -43,16 +44,34 @@ def horizon(eigenvalues: Tensor) -> Tensor:
     return torch.where(magnitude >= 1, math.inf, -1 / magnitude.log())  # ln 0 = -inf gives 0
 
 
+class Distinct(NamedTuple):
+    """Eigenvalues that a structure tells apart: ``values (..., m)``, of which number j stands ``counts[j]`` times in the spectrum."""
+
+    values: Tensor
+    counts: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Transition(ABC):
     """What the state is multiplied by at every position: a batch of n x n matrices, held as factors.
 
     Indexing selects positions, heads or sequences: ``t[index]`` indexes the batch axes (integers, slices, ``...``, None,
     index and boolean tensors, as on a tensor) and shares what the positions share.
+
+    Args:
+        valid: boolean, ``batch_shape``: False where a position is padding or the start of a segment, whose transition means
+            nothing.  `Spectrum` leaves those out; `eigvals` still gives them.  None: all are valid.
+        multiplicity: how often the spectrum stands in that of the whole state: V where A_t acts on the K axis of a K x V state.
+        gauge: the choice of state coordinates: "raw" the recurrence as computed, "normalised" with the normaliser inside the state,
+            "rotated" with rotary positions undone.
     """
 
     structure: ClassVar[str]  # the name that dispatch and reports know the class by
     factors: ClassVar[dict[str, int]]  # fields (*batch_shape, ...), with the number of axes behind the batch; all others are shared by the positions
+
+    valid: Tensor | None = field(default=None, kw_only=True)
+    multiplicity: int = field(default=1, kw_only=True)
+    gauge: Gauge = field(default="raw", kw_only=True)
 
     @property
     @abstractmethod
@@ -83,9 +102,18 @@ class Transition(ABC):
     def eigvals(self) -> Tensor:
         """Eigenvalues, ``(*batch_shape, n)`` complex; NaN for a matrix that holds NaN or Inf, never an error for the data.
 
-        The result carries no gradient: ``sk.linalg.eigvals(t.dense())`` does.
+        Differentiable with respect to the factors.
         """
-        return self._solve(left=False, right=False).eigenvalues
+        values, counts = self.distinct()
+        values = values if values.is_complex() else torch.complex(values, torch.zeros_like(values))
+        if all(count == 1 for count in counts):
+            return values
+        return torch.cat([v[..., None].expand(*v.shape, count) for v, count in zip(values.unbind(-1), counts, strict=True)], -1)
+
+    def distinct(self) -> Distinct:
+        """The eigenvalues without the repetitions that the structure implies; real where the structure's spectrum is."""
+        eigenvalues = self._solve(left=False, right=False).eigenvalues
+        return Distinct(eigenvalues, (1,) * eigenvalues.shape[-1])
 
     def eig(self, *, left: bool = False) -> EigResult:
         """Eigenvalues, right eigenvectors, on request left ones, and `info`: the contract of `sk.linalg.eig_ex`."""
@@ -109,88 +137,18 @@ class Transition(ABC):
         return f"{type(self).__name__}(shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def _map(self: Self, function: Callable[[Tensor, int], Tensor]) -> Self:
-        """A copy whose factors are ``function(value, core)``; what is shared stays shared."""
-        return replace(self, **{name: function(getattr(self, name), core) for name, core in self.factors.items()})
+        """A copy whose factors are ``function(value, core)``, and `valid` likewise; what is shared stays shared."""
+        valid = None if self.valid is None else function(self.valid, 0)
+        changed: dict[str, Any] = {name: function(getattr(self, name), core) for name, core in self.factors.items()}
+        return replace(self, valid=valid, **changed)
 
     def _solve(self, *, left: bool, right: bool) -> EigResult:
         """What `eigvals` and `eig` return; here by the dense solver, on `_CHUNK_BYTES` of matrices at a time."""
         batch, count = self.batch_shape, math.prod(self.batch_shape)
         flat = self._map(lambda value, core: value.reshape(count, *value.shape[value.dim() - core :]))
         step = max(1, _CHUNK_BYTES // max(1, self.size**2 * self.dtype.itemsize))
-        with torch.no_grad():
-            chunks = [linalg.eig_ex(flat[i : i + step].dense(), left=left, right=right) for i in range(0, max(count, 1), step)]
+        chunks = [linalg.eig_ex(flat[i : i + step].dense(), left=left, right=right) for i in range(0, max(count, 1), step)]
         parts = ([p for p in field if p is not None] for field in zip(*chunks, strict=True))
         return EigResult(*(torch.cat(p).reshape(*batch, *p[0].shape[1:]) if p else None for p in parts))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Dense(Transition):
-    """The matrices themselves, ``(..., n, n)``: for a transition without structure.
-
-    >>> import torch, spectral_kernels as sk
-    >>> sk.transitions.Dense(torch.tensor([[0.0, 2.0], [0.5, 0.0]])).spectral_radius().item()
-    1.0
-    """
-
-    structure: ClassVar[str] = "dense"
-    factors: ClassVar[dict[str, int]] = {"A": 2}
-
-    A: Tensor
-
-    def __post_init__(self) -> None:
-        if self.A.dim() < 2 or self.A.shape[-1] != self.A.shape[-2]:
-            raise ValueError(f"Dense: expected matrices A of shape (..., n, n), got {tuple(self.A.shape)}")
-
-    @property
-    def size(self) -> int:
-        return self.A.shape[-1]
-
-    def dense(self) -> Tensor:
-        return self.A
-
-    def _solve(self, *, left: bool, right: bool) -> EigResult:
-        return linalg.eig_ex(self.A.detach(), left=left, right=right)  # the matrices are in memory already: no chunks
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Jacobian(Transition):
-    """Jacobian of one step of a gated recurrent cell, whose state has S parts of n units (RNN and GRU 1: h; LSTM 2: h, c).
-
-    In n x n blocks over the parts, with ``W_g`` the recurrent weights of gate g, which act on the first part, h:
-
-        J_ij = Diag(diagonal_ij) + [j = 0] sum_g Diag(coefficient_ig) W_g
-
-    Args:
-        weight: ``(G, n, n)``, the recurrent weights of G gates, shared by all positions; from `families`, views of the cell's own.
-        coefficient: ``(..., S, G, n)``, what each gate's pre-activation does to each part of the state.
-        diagonal: ``(..., S, S, n)``, what each unit's parts do to each other directly.
-
-    `dense` is ``(..., S n, S n)``.  The eigenvalues come from the dense solver.
-    """
-
-    structure: ClassVar[str] = "jacobian"
-    factors: ClassVar[dict[str, int]] = {"coefficient": 3, "diagonal": 3}
-
-    weight: Tensor
-    coefficient: Tensor
-    diagonal: Tensor
-
-    def __post_init__(self) -> None:
-        W, c, d = self.weight, self.coefficient, self.diagonal
-        if W.dim() != 3 or W.shape[1] != W.shape[2]:
-            raise ValueError(f"Jacobian: expected weight of shape (G, n, n), got {tuple(W.shape)}")
-        if c.dim() < 3 or c.shape[-2:] != W.shape[:2]:
-            raise ValueError(f"Jacobian: expected coefficient of shape (..., S, {W.shape[0]}, {W.shape[1]}), got {tuple(c.shape)}")
-        if d.shape != (*c.shape[:-2], c.shape[-3], W.shape[1]):
-            raise ValueError(f"Jacobian: expected diagonal of shape {(*c.shape[:-2], c.shape[-3], W.shape[1])}, got {tuple(d.shape)}")
-
-    @property
-    def size(self) -> int:
-        return self.coefficient.shape[-3] * self.weight.shape[-1]
-
-    def dense(self) -> Tensor:
-        parts, n = self.coefficient.shape[-3], self.weight.shape[-1]
-        J = self.coefficient.new_zeros(*self.batch_shape, parts, n, parts, n)
-        J[..., 0, :] = torch.einsum("...ign,gnm->...inm", self.coefficient, self.weight)
-        J.diagonal(dim1=-3, dim2=-1).add_(self.diagonal)  # the view is (..., S, S, n)
-        return J.reshape(self.shape)

@@ -1,8 +1,8 @@
-"""The op table: schema, implementation, fake kernel, autograd and batching rule of every op, and nothing else.
+"""The dense eigenproblems.
 
 ``eig`` and ``eigh`` are what users' programs hold (`torch.compile`, `torch.export`, `torch.func`): they choose the kernel at run
 time (`dispatch`), differentiate (`autograd`), and raise where ``raises`` names the function to raise for.  ``eig_simd`` and
-``eigh_simd`` are kernels of the compiled extensions (``csrc``), which `_load` picks.
+``eigh_simd`` are kernels of the compiled extensions.
 """
 
 from __future__ import annotations
@@ -18,28 +18,17 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
 from spectral_kernels import autograd, dispatch
-from spectral_kernels._load import load_cpu
+from spectral_kernels.ops._library import define, library
 
 Results = tuple[Tensor, ...]
 
-_library = torch.library.Library("spectral_kernels", "DEF")
 _EIG = "(Tensor eigenvalues, Tensor right, Tensor left, Tensor info)"
 _EIGH = "(Tensor eigenvalues, Tensor eigenvectors, Tensor info)"
-for _schema in (
-    f"eig_simd(Tensor A, bool left, bool right, bool balance) -> {_EIG}",
-    f"eigh_simd(Tensor A, bool vectors, bool upper) -> {_EIGH}",
-    f"eig(Tensor A, bool left, bool right, bool balance, float broadening, str? raises) -> {_EIG}",
-    f"eigh(Tensor A, bool vectors, bool upper, float broadening, str? raises) -> {_EIGH}",
-    "inverse_from_left(Tensor V, Tensor U) -> Tensor",
-):
-    _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
-CPU_ISA = load_cpu()
-
-eig_simd = torch.ops.spectral_kernels.eig_simd.default
-eigh_simd = torch.ops.spectral_kernels.eigh_simd.default
-eig = torch.ops.spectral_kernels.eig.default
-eigh = torch.ops.spectral_kernels.eigh.default
-inverse_from_left = torch.ops.spectral_kernels.inverse_from_left.default
+eig_simd = define(f"eig_simd(Tensor A, bool left, bool right, bool balance) -> {_EIG}")
+eigh_simd = define(f"eigh_simd(Tensor A, bool vectors, bool upper) -> {_EIGH}")
+eig = define(f"eig(Tensor A, bool left, bool right, bool balance, float broadening, str? raises) -> {_EIG}")
+eigh = define(f"eigh(Tensor A, bool vectors, bool upper, float broadening, str? raises) -> {_EIGH}")
+inverse_from_left = define("inverse_from_left(Tensor V, Tensor U) -> Tensor")
 
 
 # Implementations
@@ -72,9 +61,9 @@ def _eigh(A: Tensor, vectors: bool, upper: bool, broadening: float, raises: str 
     return results
 
 
-_library.impl("eig", _eig, "CompositeExplicitAutograd")
-_library.impl("eigh", _eigh, "CompositeExplicitAutograd")
-_library.impl("inverse_from_left", autograd.inverse_from_left, "CompositeExplicitAutograd")
+library.impl("eig", _eig, "CompositeExplicitAutograd")
+library.impl("eigh", _eigh, "CompositeExplicitAutograd")
+library.impl("inverse_from_left", autograd.inverse_from_left, "CompositeExplicitAutograd")
 
 
 # Fake kernels
@@ -112,7 +101,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "inverse_from_left": _inverse_from_left_fake,
 }
 for _name, _fake in _FAKES.items():
-    torch.library.register_fake(f"spectral_kernels::{_name}", _fake, lib=_library)
+    torch.library.register_fake(f"spectral_kernels::{_name}", _fake, lib=library)
 
 
 # Autograd.  The kernel ops have none: `eig` and `eigh` stand above them.
@@ -164,9 +153,9 @@ def _inverse_from_left_autograd(keyset: Any, V: Tensor, U: Tensor) -> Tensor:
         return autograd.InverseFromLeft.apply(V, U, solve)
 
 
-_library.impl("eig", _eig_autograd, "Autograd", with_keyset=True)
-_library.impl("eigh", _eigh_autograd, "Autograd", with_keyset=True)
-_library.impl("inverse_from_left", _inverse_from_left_autograd, "Autograd", with_keyset=True)
+library.impl("eig", _eig_autograd, "Autograd", with_keyset=True)
+library.impl("eigh", _eigh_autograd, "Autograd", with_keyset=True)
+library.impl("inverse_from_left", _inverse_from_left_autograd, "Autograd", with_keyset=True)
 
 
 # Batching rules: every op takes any number of leading dimensions
@@ -188,8 +177,8 @@ def _inverse_from_left_batched(info: Any, in_dims: tuple[int | None, ...], V: Te
     return inverse_from_left(_front(V, in_dims[0], info.batch_size), _front(U, in_dims[1], info.batch_size)), 0
 
 
-torch.library.register_vmap("spectral_kernels::eig_simd", partial(_eig_batched, eig_simd), lib=_library)
-torch.library.register_vmap("spectral_kernels::eig", partial(_eig_batched, eig), lib=_library)
-torch.library.register_vmap("spectral_kernels::eigh_simd", partial(_eigh_batched, eigh_simd), lib=_library)
-torch.library.register_vmap("spectral_kernels::eigh", partial(_eigh_batched, eigh), lib=_library)
-torch.library.register_vmap("spectral_kernels::inverse_from_left", _inverse_from_left_batched, lib=_library)
+torch.library.register_vmap("spectral_kernels::eig_simd", partial(_eig_batched, eig_simd), lib=library)
+torch.library.register_vmap("spectral_kernels::eig", partial(_eig_batched, eig), lib=library)
+torch.library.register_vmap("spectral_kernels::eigh_simd", partial(_eigh_batched, eigh_simd), lib=library)
+torch.library.register_vmap("spectral_kernels::eigh", partial(_eigh_batched, eigh), lib=library)
+torch.library.register_vmap("spectral_kernels::inverse_from_left", _inverse_from_left_batched, lib=library)

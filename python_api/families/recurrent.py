@@ -1,4 +1,4 @@
-"""One function per model family: its tensors, as the reference implementation names them, to a transition."""
+"""Recurrent cells: Jacobians of one step."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""Class C8 from its gates: Jacobians of recurrent cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from spectral_kernels.api.transitions.base import Transition
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Jacobian(Transition):
+    """Jacobian of one step of a gated recurrent cell, whose state has S parts of n units (RNN and GRU 1: h; LSTM 2: h, c).
+
+    In n x n blocks over the parts, with ``W_g`` the recurrent weights of gate g, which act on the first part, h:
+
+        J_ij = Diag(diagonal_ij) + [j = 0] sum_g Diag(coefficient_ig) W_g
+
+    Args:
+        weight: ``(G, n, n)``, the recurrent weights of G gates, shared by all positions; from `families`, views of the cell's own.
+        coefficient: ``(..., S, G, n)``, what each gate's pre-activation does to each part of the state.
+        diagonal: ``(..., S, S, n)``, what each unit's parts do to each other directly.
+
+    `dense` is ``(..., S n, S n)``.  The eigenvalues come from the dense solver.
+    """
+
+    structure: ClassVar[str] = "jacobian"
+    factors: ClassVar[dict[str, int]] = {"coefficient": 3, "diagonal": 3}
+
+    weight: Tensor
+    coefficient: Tensor
+    diagonal: Tensor
+
+    def __post_init__(self) -> None:
+        W, c, d = self.weight, self.coefficient, self.diagonal
+        if W.dim() != 3 or W.shape[1] != W.shape[2]:
+            raise ValueError(f"Jacobian: expected weight of shape (G, n, n), got {tuple(W.shape)}")
+        if c.dim() < 3 or c.shape[-2:] != W.shape[:2]:
+            raise ValueError(f"Jacobian: expected coefficient of shape (..., S, {W.shape[0]}, {W.shape[1]}), got {tuple(c.shape)}")
+        if d.shape != (*c.shape[:-2], c.shape[-3], W.shape[1]):
+            raise ValueError(f"Jacobian: expected diagonal of shape {(*c.shape[:-2], c.shape[-3], W.shape[1])}, got {tuple(d.shape)}")
+
+    @property
+    def size(self) -> int:
+        return self.coefficient.shape[-3] * self.weight.shape[-1]
+
+    def dense(self) -> Tensor:
+        parts, n = self.coefficient.shape[-3], self.weight.shape[-1]
+        J = self.coefficient.new_zeros(*self.batch_shape, parts, n, parts, n)
+        J[..., 0, :] = torch.einsum("...ign,gnm->...inm", self.coefficient, self.weight)
+        J.diagonal(dim1=-3, dim2=-1).add_(self.diagonal)  # the view is (..., S, S, n)
+        return J.reshape(self.shape)

@@ -1,0 +1,17 @@
+"""The op table: schema, implementation, fake kernel, autograd and batching rule of every op, and nothing else; a file per kind.
+
+The kernels of the compiled extensions (``csrc``), which `_load` picks, register themselves for the CPU; what serves every other
+device is the definition in ``reference``.
+"""
+
+from __future__ import annotations
+
+from spectral_kernels._load import load_cpu
+from spectral_kernels.ops.dense import eig as eig
+from spectral_kernels.ops.dense import eig_simd as eig_simd
+from spectral_kernels.ops.dense import eigh as eigh
+from spectral_kernels.ops.dense import eigh_simd as eigh_simd
+from spectral_kernels.ops.dense import inverse_from_left as inverse_from_left
+from spectral_kernels.ops.dense import raise_if_failed as raise_if_failed
+
+CPU_ISA = load_cpu()
