@@ -228,3 +228,13 @@ def test_errors(action, message):
         make(("rank_one", F64)) @ torch.ones(5, 5)
     with pytest.raises(TypeError):
         make(("rank_one", F64)).window(1.5)
+
+
+def test_compiles_as_one_graph():
+    def function(alpha, beta, k):
+        t = tr.RankOne(alpha, beta, k)
+        return t.eigvals(), t.horizon(), t.window(3).eigvals(), t[2:].eig().eigenvectors
+
+    inputs = decays(8), decays(8), randn(8, 6)
+    for got, expected in zip(torch.compile(function, backend="eager", fullgraph=True)(*inputs), function(*inputs), strict=True):
+        assert torch.equal(got, expected)

@@ -66,13 +66,13 @@ def _products(block: Transition, w: int) -> Transition:
     while True:
         if w & length:
             part = _narrow(block, offset, max(0, T - w + 1))
-            result = part if result is None else part @ result
+            result = part if result is None else multiply(part, result)
             offset += length
         if 2 * length > w:
             assert result is not None  # the highest digit is 1
             return result
         left = max(0, T - 2 * length + 1)
-        block, length = _narrow(block, length, left) @ _narrow(block, 0, left), 2 * length
+        block, length = multiply(_narrow(block, length, left), _narrow(block, 0, left)), 2 * length
 
 
 def _dense_products(t: Transition, w: int) -> Dense:
