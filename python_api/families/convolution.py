@@ -105,7 +105,7 @@ def autoregression(coefficients: Tensor) -> Companion:
     Source: Yule (1927); Box & Jenkins (1970).
 
     >>> import torch, spectral_kernels as sk
-    >>> sk.families.autoregression(torch.tensor([1.0, -0.5])).spectral_radius().round(decimals=4).item()  # (1 +- i) / 2
+    >>> sk.families.autoregression(torch.tensor([1.0, -0.5])).spectral_radius().round(decimals=4)  # (1 +- i) / 2
     0.7071
     """
     return Companion(_arguments.tensors("autoregression", {"coefficients": "... p"}, coefficients=coefficients)[0], time=None)
@@ -127,7 +127,7 @@ def iir(a: Tensor) -> Companion:
     Source: Massaroli et al., arXiv:2310.18780, for filters distilled from long convolutions; scipy.signal.lfilter.
 
     >>> import torch, spectral_kernels as sk
-    >>> sk.families.iir(torch.tensor([2.0, -1.8])).eigvals().real.round(decimals=4).tolist()
+    >>> sk.families.iir(torch.tensor([2.0, -1.8])).eigvals().real.round(decimals=4)
     [0.9]
     """
     (a,) = _arguments.tensors("iir", {"a": "... p+1"}, a=a)

@@ -33,7 +33,7 @@ def rg_lru(
 
     >>> import torch, spectral_kernels as sk
     >>> t = sk.families.rg_lru(torch.ones(1, 2, 1), torch.zeros(1), reset=torch.tensor([[True, False]]))
-    >>> t.eigvals().real.flatten().round(decimals=6).tolist()  # 2^-8
+    >>> t.eigvals().real.flatten().round(decimals=6)  # 2^-8
     [0.0, 0.003906]
     """
     given, value = _arguments.one_of("rg_lru", recurrent_gate=recurrent_gate, recurrent_gate_logits=recurrent_gate_logits)

@@ -17,9 +17,7 @@ def _step(dt: Tensor, bias: Tensor, apply_softplus: bool) -> Tensor:
     return softplus(dt + bias) if apply_softplus else dt + bias
 
 
-@family(
-    "Mamba, S6 (FalconMamba, Jamba, Zamba)", "C1", cost="O(n), n = D N from D + D N numbers", range="(0, 1]", source="arXiv:2312.00752; transformers MambaMixer, mamba_ssm selective_scan_fn"
-)
+@family("Mamba, S6 (FalconMamba, Jamba, Zamba)", "C1", cost="O(n), n = D N, from D numbers", range="(0, 1]", source="arXiv:2312.00752; transformers mamba_selective_scan")
 def mamba(dt: Tensor, A: Tensor | None = None, *, A_log: Tensor | None = None, delta_bias: Tensor | None = None, delta_softplus: bool = False) -> ZeroOrderHold:
     """Mamba (S6): ``h_t[d, n] = exp(delta_t[d] A[d, n]) h_{t-1}[d, n] + delta_t[d] B_t[n] u_t[d]``.
 
@@ -52,9 +50,7 @@ def mamba(dt: Tensor, A: Tensor | None = None, *, A_log: Tensor | None = None, d
     return ZeroOrderHold(_step(dt, bias, delta_softplus), -rate.exp() if given == "A_log" else rate)
 
 
-@family(
-    "Mamba-2, SSD (Bamba, Zamba2, GraniteMoeHybrid, NemotronH, FalconH1)", "C0", cost="O(1)", range="(0, 1]", source="arXiv:2405.21060; transformers Mamba2Mixer, mamba_ssm mamba_chunk_scan_combined"
-)
+@family("Mamba-2, SSD (Bamba, Zamba2, Granite 4, NemotronH, FalconH1)", "C0", cost="O(1)", range="(0, 1]", source="arXiv:2405.21060; transformers mamba2_chunk_scan")
 def mamba2(
     dt: Tensor,
     A: Tensor | None = None,
@@ -114,7 +110,7 @@ def mamba2_pseudo_lti(A: Tensor, *, beta: float = 1.0, d_state: int = 1) -> Scal
     Source: arXiv:2510.09379, the model SSD_LTI of its released code.
 
     >>> import torch, spectral_kernels as sk
-    >>> sk.families.mamba2_pseudo_lti(torch.tensor([-8.0, -2.0])).eigvals().real.flatten().round(decimals=4).tolist()
+    >>> sk.families.mamba2_pseudo_lti(torch.tensor([-8.0, -2.0])).eigvals().real.flatten().round(decimals=4)
     [0.9997, 0.8808]
     """
     _arguments.size("mamba2_pseudo_lti", "d_state", d_state, 1)

@@ -153,15 +153,15 @@ def slstm_jacobian(i: Tensor, f: Tensor, z: Tensor, o: Tensor, recurrent_kernel:
         now = torch.maximum(m + logsigmoid(f_t), i_t).detach()
         scale = (m - now).exp()  # 0 at the first position
         C, N, m = C * scale, N * scale, now
-        I, F, Z, O = (i_t - m).exp(), torch.sigmoid(f_t), torch.tanh(z_t), torch.sigmoid(o_t)
-        C_t, N_t = F * C + I * Z, F * N + I
-        y, zero = O * C_t / N_t, torch.zeros_like(F)
-        of_C = torch.stack([I * Z, F * (1 - F) * C, I * (1 - Z * Z), zero], -2)  # of C_t and N_t, by each pre-activation
-        of_N = torch.stack([I, F * (1 - F) * N, zero, zero], -2)
-        by_C, by_N = O / N_t, -y / N_t
-        of_y = by_C[..., None, :] * of_C + by_N[..., None, :] * of_N + torch.stack([zero, zero, zero, (1 - O) * y], -2)
+        i_t, f_t, z_t, o_t = (i_t - m).exp(), torch.sigmoid(f_t), torch.tanh(z_t), torch.sigmoid(o_t)
+        C_t, N_t = f_t * C + i_t * z_t, f_t * N + i_t
+        y, zero = o_t * C_t / N_t, torch.zeros_like(f_t)
+        of_C = torch.stack([i_t * z_t, f_t * (1 - f_t) * C, i_t * (1 - z_t * z_t), zero], -2)  # of C_t and N_t, by each pre-activation
+        of_N = torch.stack([i_t, f_t * (1 - f_t) * N, zero, zero], -2)
+        by_C, by_N = o_t / N_t, -y / N_t
+        of_y = by_C[..., None, :] * of_C + by_N[..., None, :] * of_N + torch.stack([zero, zero, zero, (1 - o_t) * y], -2)
         through_gates = torch.einsum("...hsgp,higp->...hspi", torch.stack([of_y, of_C, of_N], -3), R).flatten(-3, -2)  # (..., H, 3 P, P)
-        direct = torch.stack([torch.stack([by_C * F, by_N * F], -2), torch.stack([F, zero], -2), torch.stack([zero, F], -2)], -3)  # (..., H, 3, 2, P)
+        direct = torch.stack([torch.stack([by_C * f_t, by_N * f_t], -2), torch.stack([f_t, zero], -2), torch.stack([zero, f_t], -2)], -3)  # (..., H, 3, 2, P)
         columns = torch.diag_embed(direct).transpose(-3, -2).flatten(-4, -3).flatten(-2)  # (..., H, 3 P, 2 P)
         steps.append(torch.cat([through_gates, columns], -1))
         C, N = C_t, N_t
