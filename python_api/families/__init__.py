@@ -9,11 +9,50 @@ What all of them share:
 - `valid`: False at the first position of families whose eigenvalue is a ratio over two positions.  ``dataclasses.replace(t, valid=mask,
   multiplicity=V)`` puts in what the tensors do not say: padding, and the width of the state's other axis.
 - Errors: TypeError for the type, dtype or device of an argument, and where of two arguments not exactly one is given; ValueError for shapes and values.
-  The data never raises: NaN in gives NaN out, at that position alone.
+  The data never raises: NaN in gives NaN out, as far as the recurrence carries it.
 """
 
 from __future__ import annotations
 
+from spectral_kernels.api.families.convolution import autoregression as autoregression
+from spectral_kernels.api.families.convolution import iir as iir
+from spectral_kernels.api.families.convolution import long_conv as long_conv
+from spectral_kernels.api.families.convolution import short_conv as short_conv
+from spectral_kernels.api.families.convolution import sliding_buffer as sliding_buffer
+from spectral_kernels.api.families.decay import gla as gla
+from spectral_kernels.api.families.decay import hgrn as hgrn
+from spectral_kernels.api.families.decay import hgrn2 as hgrn2
+from spectral_kernels.api.families.decay import lightnet as lightnet
+from spectral_kernels.api.families.decay import lightning_attention as lightning_attention
+from spectral_kernels.api.families.decay import minimax_lightning_attention as minimax_lightning_attention
+from spectral_kernels.api.families.decay import retnet as retnet
+from spectral_kernels.api.families.decay import rodimus as rodimus
+from spectral_kernels.api.families.decay import simple_gla as simple_gla
+from spectral_kernels.api.families.gated import min_gru as min_gru
+from spectral_kernels.api.families.gated import min_lstm as min_lstm
+from spectral_kernels.api.families.gated import qlstm as qlstm
+from spectral_kernels.api.families.gated import rg_lru as rg_lru
+from spectral_kernels.api.families.mesa import mesa_net as mesa_net
+from spectral_kernels.api.families.mesa import mesa_net_fast_weight as mesa_net_fast_weight
 from spectral_kernels.api.families.recurrent import gru as gru
 from spectral_kernels.api.families.recurrent import lstm as lstm
 from spectral_kernels.api.families.recurrent import rnn as rnn
+from spectral_kernels.api.families.rwkv import rwkv4 as rwkv4
+from spectral_kernels.api.families.rwkv import rwkv5 as rwkv5
+from spectral_kernels.api.families.rwkv import rwkv6 as rwkv6
+from spectral_kernels.api.families.slots import abc as abc
+from spectral_kernels.api.families.slots import gsa as gsa
+from spectral_kernels.api.families.slots import raven as raven
+from spectral_kernels.api.families.state_space import longhorn as longhorn
+from spectral_kernels.api.families.state_space import mamba as mamba
+from spectral_kernels.api.families.state_space import mamba2 as mamba2
+from spectral_kernels.api.families.state_space import mamba2_pseudo_lti as mamba2_pseudo_lti
+from spectral_kernels.api.families.state_space import mamba3 as mamba3
+from spectral_kernels.api.families.time_invariant import dss as dss
+from spectral_kernels.api.families.time_invariant import lru as lru
+from spectral_kernels.api.families.time_invariant import mega_ema as mega_ema
+from spectral_kernels.api.families.time_invariant import s4d as s4d
+from spectral_kernels.api.families.time_invariant import s5 as s5
+from spectral_kernels.api.families.xlstm import mlstm as mlstm
+from spectral_kernels.api.families.xlstm import slstm as slstm
+from spectral_kernels.api.families.xlstm import slstm_jacobian as slstm_jacobian
