@@ -15,7 +15,7 @@ STRUCTURES = {  # id: the class of `transitions` that holds it, and the matrix
     "C4": ("DiagonalPlusRankOne", "Diag(d) + b c^T, real spectrum"),
     "C5": ("DiagonalPlusRankOne", "Diag(d) + b c^T, complex spectrum"),
     "C6": ("HouseholderProduct", "alpha P_m ... P_1"),
-    "C7": ("Momentum", "two states, one rank-one coupling"),
+    "C7": ("Momentum, KroneckerMomentum", "two states, one rank-one coupling"),
     "C8": ("Jacobian, Dense", "dense"),
     "C9": ("ShiftRegister, Companion", "shift register, companion matrix"),
     "C10": ("KroneckerRankOne", "I - eta k k^T (x) G"),

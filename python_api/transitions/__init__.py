@@ -14,6 +14,7 @@ from spectral_kernels.api.transitions.householder import HouseholderProduct as H
 from spectral_kernels.api.transitions.householder import LowRankUpdate as LowRankUpdate
 from spectral_kernels.api.transitions.jacobian import Jacobian as Jacobian
 from spectral_kernels.api.transitions.kronecker import KroneckerRankOne as KroneckerRankOne
+from spectral_kernels.api.transitions.kronecker_momentum import KroneckerMomentum as KroneckerMomentum
 from spectral_kernels.api.transitions.level_merge import LevelMerge as LevelMerge
 from spectral_kernels.api.transitions.momentum import Momentum as Momentum
 from spectral_kernels.api.transitions.products import cat as cat
