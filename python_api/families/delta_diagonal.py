@@ -1,7 +1,8 @@
 """Delta rules whose decay is a diagonal: ``A_t = Diag(d) + b c^T``, whose spectrum is that of d and of the products ``b_i c_i``.
 
-Where these have one sign the eigenvalues are real and lie between those of the diagonal.  S is K x V and A_t acts on the K axis, so the
-state has each eigenvalue V times, unless a function says otherwise.
+Where these have one sign the eigenvalues are real and interlace the diagonal.  All families here but the generalised rule have ``b_i c_i <= 0`` as long
+as their write strengths are >= 0, and count on it: a negative one gives NaN (such a model is a `dplr_delta_rule`).  S is K x V and A_t acts on
+the K axis, so the state has each eigenvalue V times, unless a function says otherwise.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def rwkv7(w: Tensor, a: Tensor, *, kk: Tensor | None = None, b: Tensor | None = 
 
     Returns:
         `DiagonalPlusRankOne` of shape ``(..., T, H, K, K)``.  Eigenvalues: real for a learning rate >= 0, between the smallest ``exp(w)`` less
-        ``sum a kk^2`` and the largest ``exp(w)``, in the layer (-0.455, 1), at most one below the smallest ``exp(w)``.  Real, but where a
-        learning rate is next to 0 far from orthogonal.  Gauge: raw.  RWKV's own code keeps the state as V x K and multiplies by A^T from the right:
-        the same spectrum.
+        ``sum a kk^2`` and the largest ``exp(w)``, in the layer (-0.455, 1), at most one below the smallest ``exp(w)``.  Real, but far
+        from orthogonal vectors where some learning rates are next to 0.  Gauge: raw.  RWKV's own code keeps the state as V x K and multiplies it by A^T
+        from the right: the same spectrum.
 
     Raises:
         TypeError, ValueError: for the type, dtype, device or shape of a tensor, and unless one of kk and b is given.
@@ -50,7 +51,7 @@ def rwkv7(w: Tensor, a: Tensor, *, kk: Tensor | None = None, b: Tensor | None = 
     shape = "... T H K"
     w, a, other = _arguments.tensors("rwkv7", {"w": shape, "a": shape, given: shape}, **{"w": w, "a": a, given: other})
     read, write = (-other, other * a) if given == "kk" else (a, other)
-    return DiagonalPlusRankOne(w.exp(), write, read, time=-2)
+    return DiagonalPlusRankOne(w.exp(), write, read, sign=-1, time=-2)
 
 
 @family("Generalised delta rule, diagonal (DPLR)", "C4, C5", cost="O(n^2)", range="any", source="fla chunk_dplr_delta_rule")
@@ -156,7 +157,7 @@ def kda(
     alpha = (log_decay(g, A_log[..., None], dt_bias, lower_bound) if use_gate_in_kernel else g).exp()
     beta = strength("kda", beta, use_beta_sigmoid_in_kernel, allow_neg_eigval)
     (k,) = grouped("kda", g.shape[-2], -2, k=l2norm(k) if use_qk_l2norm_in_kernel else k)
-    return DiagonalPlusRankOne(alpha, -beta[..., None] * k, alpha * k, time=-2)
+    return DiagonalPlusRankOne(alpha, -beta[..., None] * k, alpha * k, sign=-1, time=-2)
 
 
 @family("Gated DeltaNet-2", "C4", cost="O(n^2)", range="[0, 1]; real with allow_neg_eigval", source="arXiv:2605.22791; fla GatedDeltaNet2")
@@ -199,7 +200,7 @@ def gated_deltanet2(
     g, k, b, A_log, dt_bias = tensors_with_bias("gated_deltanet2", shapes, dt_bias, g=g, k=k, b=b, A_log=A_log)
     alpha = (log_decay(g, A_log[..., None], dt_bias, lower_bound) if use_gate_in_kernel else g).exp()
     k = l2norm(k) if use_qk_l2norm_in_kernel else k
-    return DiagonalPlusRankOne(alpha, -k, alpha * b * k, time=-2)
+    return DiagonalPlusRankOne(alpha, -k, alpha * b * k, sign=-1, time=-2)
 
 
 @family("Gated Oja rule", "C3, C4", cost="O(n^2)", range="[0, 1] for beta |v|^2 <= 1", source="fla chunk_gated_oja_rule")
@@ -231,4 +232,4 @@ def gated_oja_rule(gv: Tensor | None, v: Tensor, beta: Tensor) -> DiagonalPlusRa
     if gv is None:
         return RankOne(torch.ones_like(beta), beta, v, time=-2)
     alpha = log.exp()
-    return DiagonalPlusRankOne(alpha, -beta[..., None] * v, alpha * v, time=-2)
+    return DiagonalPlusRankOne(alpha, -beta[..., None] * v, alpha * v, sign=-1, time=-2)

@@ -16,13 +16,13 @@ def _merged(name: str, inner: Transition, levels: int | None, offset: int) -> Le
     _arguments.size(name, "offset", offset)
     T = inner.batch_shape[-2]
     needed = (offset + T - 1).bit_length() + 1 if offset + T > 0 else 1
-    L = needed if levels is None else _arguments.size(name, "levels", levels, 1)
-    if L < needed:
-        raise ValueError(f"families.{name}: expected at least {needed} levels for the positions up to {offset + T - 1}, got {L}")
+    count = needed if levels is None else _arguments.size(name, "levels", levels, 1)
+    if count < needed:
+        raise ValueError(f"families.{name}: expected at least {needed} levels for the positions up to {offset + T - 1}, got {count}")
     t = torch.arange(offset, offset + T, device=inner.device)
-    zeros = torch.where(t > 0, ((t & -t).to(torch.float64).clamp(min=1).log2().round()).long(), -2)  # log2 of a power of 2; nothing stands before position 0
+    zeros = torch.where(t > 0, (t & -t).clamp(min=1).to(torch.float64).log2().long(), -2)  # log2 of a power of 2; nothing stands before position 0
     valid = (t > 0)[:, None].expand(inner.batch_shape)
-    return LevelMerge(inner, zeros[:, None], L, valid=valid, time=-2)
+    return LevelMerge(inner, zeros[:, None], count, valid=valid, time=-2)
 
 
 @family("Log-linear Mamba-2", "C12", cost="O(n log T)", range="[0, 1]", source="arXiv:2506.04761; fla chunk_log_linear_attn")

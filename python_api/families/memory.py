@@ -119,7 +119,7 @@ def ttt_linear(
     return KroneckerRankOne(eta, keys, G, time=-2)
 
 
-@family("TTT-linear, mini-batches", "C6, C10", cost="O(n m^2 + m^3); with norm m V for m", range="real; [0, 1] for small eta |k|^2", source="arXiv:2407.04620; fla chunk_ttt_linear")
+@family("TTT-linear, mini-batches", "C6, C10", cost="O(n m^2 + m^3); with norm m V for m", range="real; [0, 1] for small eta |k|^2", source="arXiv:2407.04620; fla")
 def ttt_linear_mini_batch(
     k: Tensor,
     eta: Tensor,

@@ -122,7 +122,7 @@ def precond_kda(
         x, eps, log_atk_scale, initial_A_state: as in `precond_gated_deltanet`.
 
     Returns:
-        `DiagonalPlusRankOne` of shape ``(..., T, H, K, K)``.  Eigenvalues: real for beta >= 0, interlacing alpha; one is negative where ``beta sum M k^2 > 1``.
+        `DiagonalPlusRankOne` of shape ``(..., T, H, K, K)``.  Eigenvalues: real, interlacing alpha (NaN where beta < 0); one is negative where ``beta sum M k^2 > 1``.
         Gauge: raw.
 
     Raises:
@@ -144,4 +144,4 @@ def precond_kda(
     alpha = (log_decay(g, A_log[..., None], dt_bias, lower_bound) if use_gate_in_kernel else g).exp()
     k = l2norm(k) if use_qk_l2norm_in_kernel else k
     M = _preconditioner(k, g_atk, beta_atk, average, learned[..., None] + number, x, eps)
-    return DiagonalPlusRankOne(alpha, -beta[..., None] * M * k, alpha * k, time=-2)
+    return DiagonalPlusRankOne(alpha, -beta[..., None] * M * k, alpha * k, sign=-1, time=-2)

@@ -1,0 +1,504 @@
+"""Delta rules: dense() against one written-out step, eigenvalues against numpy, whole sequences against the reference implementations."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+from family_checks import CHECKS, Case, randn
+
+import spectral_kernels as sk
+
+F = sk.families
+B, T, H, K, V = 2, 5, 2, 4, 3
+
+
+def uniform(*shape, seed=0, low=0.0, high=1.0):
+    return low + (high - low) * torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+def unit(x):
+    return x / x.square().sum(-1, keepdim=True).sqrt()
+
+
+def normed(x):
+    """What the kernels' l2norm gives."""
+    return x / (x.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def sigmoid(x):
+    return 1 / (1 + torch.exp(-x))
+
+
+def softplus(x):
+    return torch.log1p(torch.exp(x))
+
+
+def delta(S, k, beta, read=None):
+    """The state read at `read` (k), and corrected by beta along k."""
+    return S - beta * k * ((k if read is None else read) @ S)
+
+
+def deltanet(x, i, S):
+    return delta(S, normed(x["k"][i]), 2 * sigmoid(x["beta"][i]))
+
+
+def gated(x, i, S):
+    b, t, h = i
+    alpha = torch.exp(-x["A_log"][h].exp() * softplus(x["g"][i] + x["dt_bias"][h]))
+    return delta(alpha * S, normed(x["k"][b, t, h // 2]), 2 * sigmoid(x["beta"][i]))
+
+
+def comba(x, i, S):
+    return x["g"][i].exp() * S - x["beta"][i] * x["k"][i] * (x["p"][i] @ S)
+
+
+def product(m):
+    def step(x, i, S):
+        b, t, h = i
+        S = x["g"][i].exp() * S if "g" in x else S
+        for j in range(t * m, t * m + m):
+            S = delta(S, normed(x["k"][b, j, h]), 2 * sigmoid(x["beta"][b, j, h]))
+        return S
+
+    return step
+
+
+def kda(gate):
+    def step(x, i, S):
+        b, t, h = i
+        return delta(gate(x, i).exp() * S, normed(x["k"][b, t, h // (x["g"].shape[2] // x["k"].shape[2])]), sigmoid(x["beta"][i]) * 2)
+
+    return step
+
+
+def preconditioner(x, i, k):
+    """M of one position and head, from the start."""
+    b, t, h = i
+    average = torch.zeros(K, dtype=k.dtype)
+    for s in range(t + 1):
+        average = x["g_atk"][b, s, h].exp() * average + x["beta_atk"][b, s, h] * normed(x["k"][b, s, h]) ** 2
+    r = torch.log(average + 1e-6) - x["log_atk_scale"][h]
+    return 1.5 ** (-r / (1 + r.abs()))
+
+
+def precond_gdn(x, i, S):
+    b, t, h = i
+    k = normed(x["k"][b, t, h // 2])
+    return delta(x["g"][i].exp() * S, preconditioner(x, (b, t, h // 2), k) * k, x["beta"][i], k)
+
+
+def precond_kda(x, i, S):
+    k = normed(x["k"][i])
+    return delta(x["g"][i].exp() * S, preconditioner(x, i, k) * k, x["beta"][i], k)
+
+
+def levels(inner):
+    """Position t on states level by level: the levels 0 to l are added up in level l + 1, which is empty, and cleared; all then decay."""
+
+    def step(x, i, S):
+        states = list(S.reshape(-1, K))
+        if i[1] > 0:
+            last = (i[1] & -i[1]).bit_length()  # l + 1
+            states[last] = sum(states[:last])
+            states[:last] = [torch.zeros_like(states[0])] * last
+        return torch.cat([inner(x, i, s) for s in states])
+
+    return step
+
+
+beta, beta2 = uniform(B, T, H), uniform(B, T, H, high=2.0)
+g, gk, gv = -uniform(B, T, H), -2 * uniform(B, T, H, K), -uniform(B, T, 2 * H)
+k, raw = unit(randn(B, T, H, K)), randn(B, T, H, K)
+wide = {"g": randn(B, T, 2 * H), "k": raw, "beta": randn(B, T, 2 * H, seed=1), "A_log": randn(2 * H), "dt_bias": randn(2 * H, seed=1)}
+kernel = {"use_qk_l2norm_in_kernel": True, "use_beta_sigmoid_in_kernel": True, "allow_neg_eigval": True}
+channel = {"g": randn(B, T, H, K, seed=2), "k": raw, "beta": randn(B, T, H), "A_log": randn(H), "dt_bias": randn(H * K)}
+atk = {"k": raw, "g_atk": g, "beta_atk": beta, "log_atk_scale": randn(H)}
+sub = {"k": randn(B, 3 * T, H, K), "beta": randn(B, 3 * T, H)}
+
+
+def softplus_gate(x, i):
+    h = i[2]
+    return -x["A_log"][h].exp() * softplus(x["g"][i] + x["dt_bias"].reshape(H, K)[h])
+
+
+def safe_gate(x, i):
+    return -5 * sigmoid(x["A_log"][i[2]].exp() * (x["g"][i] + x["dt_bias"].reshape(H, K)[i[2]]))
+
+
+CASES = [
+    Case("deltanet", F.deltanet, {"k": raw, "beta": randn(B, T, H)}, deltanet, ("k", "beta"), kernel, low=-1),
+    Case("gated_deltanet", F.gated_deltanet, wide, gated, ("g", "k", "beta"), kernel | {"use_gate_in_kernel": True}, low=-1),
+    Case("gated_deltanet ready", F.gated_deltanet, {"g": g, "k": k, "beta": beta}, lambda x, i, S: delta(x["g"][i].exp() * S, x["k"][i], x["beta"][i]), ("g", "k", "beta")),
+    Case("comba", F.comba, {"g": g, "k": k, "beta": beta, "p": unit(raw.flip(-1))}, comba, ("g", "k", "beta", "p"), low=-2, high=2),
+    Case("comba p = k", F.comba, {"g": g, "k": k, "beta": beta}, lambda x, i, S: comba(x | {"p": x["k"]}, i, S), ("g", "k", "beta"), low=-1),
+    Case(
+        "comba decay first",
+        F.comba,
+        {"g": gv, "k": raw, "p": raw.flip(-1)},
+        lambda x, i, S: delta(x["g"][i].exp() * S, normed(x["k"][i[0], i[1], i[2] // 2]), 1.0, normed(x["p"][i[0], i[1], i[2] // 2])),
+        ("g", "k", "p"),
+        {"decay_first": True, "use_qk_l2norm_in_kernel": True},
+        low=-2,
+        high=2,
+    ),
+    Case("deltaproduct", F.deltaproduct, sub, product(3), (), kernel | {"num_householder": 3}, real=False),
+    Case("gated_deltaproduct", F.gated_deltaproduct, sub | {"g": g}, product(3), (), kernel | {"num_householder": 3}, real=False),
+    Case("path", F.path_transition, {"w": k, "beta": beta2}, lambda x, i, S: delta(S, x["w"][i], x["beta"][i]), ("w", "beta"), low=-1),
+    Case(
+        "rwkv7 recurrent",
+        F.rwkv7,
+        {"w": -0.6065 * uniform(B, T, H, K), "a": uniform(B, T, H, K, seed=1), "kk": k},
+        lambda x, i, S: x["w"][i].exp() * S - x["kk"][i] * x["a"][i] * (x["kk"][i] @ S),
+        ("w", "a", "kk"),
+        low=-0.455,
+    ),
+    Case(
+        "rwkv7 chunk",
+        F.rwkv7,
+        {"w": -0.6065 * uniform(B, T, H, K), "a": -k, "b": k * uniform(B, T, H, K, seed=1)},
+        lambda x, i, S: x["w"][i].exp() * S + x["b"][i] * (x["a"][i] @ S),
+        ("w", "a", "b"),
+        low=-0.455,
+    ),
+    Case(
+        "dplr", F.dplr_delta_rule, {"gk": gk, "a": raw, "b": k}, lambda x, i, S: x["gk"][i].exp() * S + x["b"][i] * (x["a"][i] @ S), ("gk", "a", "b"), high=9, real=False
+    ),
+    Case("iplr", F.iplr_delta_rule, {"a": raw, "b": k}, lambda x, i, S: S + x["b"][i] * (x["a"][i] @ S), ("a", "b"), low=-9, high=9),
+    Case("kda", F.kda, {"g": -uniform(B, T, 2 * H, K), "k": raw, "beta": randn(B, T, 2 * H)}, kda(lambda x, i: x["g"][i]), ("g", "k", "beta"), kernel, low=-1),
+    Case("kda raw", F.kda, channel, kda(softplus_gate), ("g", "k", "beta"), kernel | {"use_gate_in_kernel": True}, low=-1),
+    Case("kda safe", F.kda, channel, kda(safe_gate), ("g", "k", "beta"), kernel | {"use_gate_in_kernel": True, "lower_bound": -5.0}, low=-1),
+    Case(
+        "gated_deltanet2",
+        F.gated_deltanet2,
+        {"g": gk, "k": raw, "b": uniform(B, T, H, K)},
+        lambda x, i, S: delta(x["g"][i].exp() * S, normed(x["k"][i]), 1.0, x["b"][i] * normed(x["k"][i])),
+        ("g", "k", "b"),
+        {"use_qk_l2norm_in_kernel": True},
+    ),
+    Case("oja", F.gated_oja_rule, {"gv": gk, "v": k, "beta": beta}, lambda x, i, S: delta(x["gv"][i].exp() * S, x["v"][i], x["beta"][i]), ("gv", "v", "beta")),
+    Case("precond_gated_deltanet", F.precond_gated_deltanet, atk | {"g": gv, "beta": uniform(B, T, 2 * H)}, precond_gdn, ("k", "g_atk", "beta_atk", "g", "beta"), low=-0.5, local=False),
+    Case("precond_kda", F.precond_kda, atk | {"g": gk, "beta": beta}, precond_kda, ("k", "g_atk", "beta_atk", "g", "beta"), low=-0.5, local=False),
+]
+LOG_LINEAR = [
+    Case("log_linear_mamba2", F.log_linear_mamba2, {"g": g}, levels(lambda x, i, s: x["g"][i].exp() * s), ("g",), {"head_k_dim": K, "levels": 4}),
+    Case(
+        "log_linear_gated_deltanet",
+        F.log_linear_gated_deltanet,
+        {"g": g, "k": k, "beta": beta},
+        levels(lambda x, i, s: delta(x["g"][i].exp() * s, x["k"][i], x["beta"][i])),
+        ("g", "k", "beta"),
+        {"levels": 4},
+    ),
+]
+DEFECTIVE = "eigvals_are_those_of_dense"  # numpy splits the Jordan chain of a merge by a root of the rounding error
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_family(case, check):
+    check(case)
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS if c.__name__ != DEFECTIVE], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("case", LOG_LINEAR, ids=lambda c: c.name)
+def test_log_linear(case, check):
+    check(case)
+
+
+@pytest.mark.parametrize("case", LOG_LINEAR, ids=lambda c: c.name)
+def test_log_linear_eigenvalues(case):
+    """Each is one of a matrix next door, and their products and powers are those of the matrix."""
+    t = case.make()
+    A, w = t.dense(), t.eigvals()
+    shifted = A - w[..., :, None, None].real * torch.eye(t.size, dtype=A.dtype) if False else A[..., None, :, :] - w.real[..., None, None] * torch.eye(t.size, dtype=A.dtype)
+    assert float(torch.linalg.svdvals(shifted)[..., -1].max()) <= 1e-14
+    power = A
+    for j in range(1, 4):
+        assert torch.allclose(power.diagonal(dim1=-2, dim2=-1).sum(-1), (w**j).real.sum(-1), rtol=0, atol=1e-12)
+        power = power @ A
+    assert not bool(t.valid[:, 0].any()) and bool(t.valid[:, 1:].all())
+
+
+def replay(t, inputs, q, initial=None):
+    """``q_t^T S_t`` of ``S_t = A_t S_{t-1} + inputs_t`` with S (B, H, n, V), scaled as the kernels scale."""
+    A, S, out = t.dense(), torch.zeros_like(inputs[:, 0]) if initial is None else initial, []
+    for s in range(inputs.shape[1]):
+        S = A[:, s] @ S + inputs[:, s]
+        out.append(torch.einsum("bhk,bhkv->bhv", q[:, s], S[:, :, : q.shape[-1]]))
+    return torch.stack(out, 1) * q.shape[-1] ** -0.5, S
+
+
+def naive(module, name):
+    return getattr(importlib.import_module(f"fla.ops.{module}"), name)
+
+
+def heads_first(*tensors):
+    return [x.transpose(1, 2) for x in tensors]
+
+
+def sample(seed=0, length=20, heads=3, values=None):
+    """q, k, v, g, beta, and gates per channel, in float32."""
+    G = torch.Generator().manual_seed(seed)
+    HV = values or heads
+    q, kk, v = (torch.randn(2, length, h, n, generator=G) for h, n in ((heads, 8), (heads, 8), (HV, 5)))
+    return q, kk, v, -torch.rand(2, length, HV, generator=G), torch.rand(2, length, HV, generator=G), -torch.rand(2, length, HV, 8, generator=G)
+
+
+def outer(k, beta, v):
+    return torch.einsum("bthk,bthv->bthkv", k * beta[..., None], v)
+
+
+def close(a, b):
+    assert float((a - b).abs().max()) <= 1e-5 * max(1.0, float(b.abs().max()))
+
+
+def test_deltanet_replays_the_reference():
+    q, k, v, _, beta, _ = sample()
+    k = torch.nn.functional.normalize(k, dim=-1)
+    expected, _ = naive("delta_rule.naive", "delta_rule_recurrence")(*heads_first(q, k, v, beta))
+    close(replay(F.deltanet(k, beta), outer(k, beta, v), q)[0], expected.transpose(1, 2))
+
+
+def test_gated_deltanet_replays_the_reference():
+    q, k, v, g, beta, _ = sample()
+    k = torch.nn.functional.normalize(k, dim=-1)
+    expected, state = naive("gated_delta_rule.naive", "naive_recurrent_gated_delta_rule")(q, k, v, 2 * beta, g, output_final_state=True)
+    o, S = replay(F.gated_deltanet(g, k, 2 * beta), outer(k, 2 * beta, v), q)
+    close(o, expected)
+    close(S, state)
+
+
+def test_gated_deltanet_takes_what_the_kernel_takes():
+    """Raw gates and logits, as the activations of the reference give them."""
+    _, k, _, g, beta, _ = sample(values=6)
+    A_log, dt_bias = torch.randn(6), torch.randn(6)
+    ready = naive("gated_delta_rule.gate", "naive_gdn_gate")(g, A_log, dt_bias)
+    flags = {"use_gate_in_kernel": True, "use_beta_sigmoid_in_kernel": True, "use_qk_l2norm_in_kernel": True, "allow_neg_eigval": True}
+    t = F.gated_deltanet(g, k, beta, A_log=A_log, dt_bias=dt_bias, **flags)
+    close(t.dense(), F.gated_deltanet(ready, normed(k), 2 * beta.sigmoid()).dense())
+
+
+@pytest.mark.parametrize("name", ["torch_chunk_gated_delta_rule", "torch_recurrent_gated_delta_rule"])
+def test_gated_deltanet_replays_transformers(name):
+    module = importlib.import_module("transformers.models.qwen3_next.modeling_qwen3_next")
+    function = getattr(module, name)
+    function = getattr(function, "__wrapped__", function)  # the torch reference behind the dispatch to kernels
+    q, k, v, g, beta, _ = sample(values=6 if "chunk" in name else 3)
+    expected, state = function(q, k, v, g, beta, initial_state=None, output_final_state=True, use_qk_l2norm_in_kernel=True)
+    heads = v.shape[2] // k.shape[2]
+    k, q = (normed(x).repeat_interleave(heads, 2) for x in (k, q))
+    o, S = replay(F.gated_deltanet(g, k, beta), outer(k, beta, v), q)
+    close(o, expected)
+    close(S, state)
+
+
+@pytest.mark.parametrize("name, read_first", [("naive_chunk_comba", True), ("naive_recurrent_comba", False)])
+def test_comba_replays_the_reference(name, read_first):
+    q, k, v, g, beta, _ = sample()
+    k = torch.nn.functional.normalize(k, dim=-1)
+    p = 0.7 * k
+    expected, _ = naive("comba.naive", name)(q=q, k=k, v=v, p=p, g=g, beta=beta)
+    close(replay(F.comba(g, k, beta, p, decay_first=not read_first), outer(k, beta, v), q)[0], expected)
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_deltaproduct_replays_the_reference(gate):
+    m = 3
+    q, _, _, g, _, _ = sample()
+    _, k, v, _, beta, _ = sample(1, 20 * m)
+    k, beta = torch.nn.functional.normalize(k, dim=-1), 2 * beta
+    expected, _ = naive("gated_delta_product.naive", "naive_recurrent_gated_delta_product")(q, k, v, g if gate else None, beta, 8**-0.5, num_householder=m)
+    t = F.gated_deltaproduct(g, k, beta, m) if gate else F.deltaproduct(k, beta, m)
+    rules = F.deltanet(k, beta).dense().unflatten(1, (20, m))
+    writes = outer(k, beta, v).unflatten(1, (20, m))
+    total = torch.zeros_like(writes[:, :, 0])
+    for j in range(m):
+        total = rules[:, :, j] @ total + writes[:, :, j]
+    close(replay(t, total, q)[0], expected)
+    if gate:
+        spread = torch.zeros(2, 20, m, 3)
+        spread[:, :, 0] = g
+        assert torch.equal(F.gated_deltaproduct(spread.flatten(1, 2), k, beta, m).dense(), t.dense())
+
+
+def test_path_transition_carries_the_keys():
+    q, k, v, _, beta, _ = sample(length=24)
+    q, k, w, beta = torch.randn_like(q), k, torch.nn.functional.normalize(torch.randn_like(k), dim=-1), 2 * beta
+    expected = naive("path_attn.naive", "naive_path_attn")(q, k, v, w, beta, torch.zeros(2, 24, 3), scale=0.3, chunk_size=8)
+    expected = expected[0] if isinstance(expected, tuple) else expected
+    A, carried, out = F.path_transition(w, beta).dense(), torch.zeros(2, 3, 0, 8), []
+    for t in range(24):
+        carried = torch.cat([torch.einsum("bhij,bhsj->bhsi", A[:, t], carried), k[:, t, :, None]], 2)
+        weights = (0.3 * torch.einsum("bhk,bhsk->bhs", q[:, t], carried)).softmax(-1)
+        out.append(torch.einsum("bhs,bshv->bhv", weights, v[:, : t + 1]))
+    close(torch.stack(out, 1), expected)
+
+
+def test_kda_replays_the_references():
+    q, k, v, _, beta, g = sample(values=6)
+    expected, state = naive("kda.naive", "naive_recurrent_kda")(q, normed(k), v, g, beta, output_final_state=True)
+    keys, queries = (x.repeat_interleave(2, 2) for x in (normed(k), q))
+    o, S = replay(F.kda(g, k, beta, use_qk_l2norm_in_kernel=True), outer(keys, beta, v), queries)
+    close(o, expected)
+    close(S, state)
+    function = importlib.import_module("transformers.models.kimi_linear.modeling_kimi_linear").recurrent_kimi_delta_attention
+    function = getattr(function, "__wrapped__", function)
+    expected, _ = function(queries, k.repeat_interleave(2, 2), v, g, beta, None, True, use_qk_l2norm_in_kernel=True)
+    close(replay(F.kda(g, k, beta, use_qk_l2norm_in_kernel=True), outer(keys, beta, v), normed(queries))[0], expected)
+
+
+@pytest.mark.parametrize("lower_bound", [None, -5.0])
+def test_kda_takes_what_the_kernel_takes(lower_bound):
+    _, k, _, _, beta, g = sample()
+    A_log, dt_bias = torch.randn(3), torch.randn(24)
+    gates = importlib.import_module("fla.ops.kda.gate")
+    ready = gates.naive_kda_gate(g, A_log, dt_bias) if lower_bound is None else gates.naive_kda_lowerbound_gate(g, A_log, dt_bias, lower_bound)
+    for bias in (dt_bias, dt_bias.reshape(3, 8)):
+        close(F.kda(g, k, beta, A_log=A_log, dt_bias=bias, lower_bound=lower_bound, use_gate_in_kernel=True).dense(), F.kda(ready, k, beta).dense())
+    if lower_bound is not None:
+        ready = gates.naive_kda_lowerbound_gate(g, None, dt_bias, lower_bound)
+        close(F.kda(g, k, beta, dt_bias=dt_bias, lower_bound=lower_bound, use_gate_in_kernel=True).dense(), F.kda(ready, k, beta).dense())
+
+
+def test_gated_deltanet2_replays_the_reference():
+    q, k, v, _, _, g = sample()
+    b, w, k = torch.rand_like(k), torch.rand_like(v), torch.nn.functional.normalize(k, dim=-1)
+    expected, _ = naive("gdn2.naive", "naive_recurrent_gdn2")(q, k, v, g, b, w)
+    close(replay(F.gated_deltanet2(g, k, b), outer(k, torch.ones(2, 20, 3), w * v), q)[0], expected)
+
+
+def test_generalised_rules_replay_the_references():
+    q, k, v, _, beta, g = sample()
+    kk = torch.nn.functional.normalize(torch.randn_like(k), dim=-1)
+    a, b = -kk, kk * torch.rand_like(kk)
+    inputs = outer(k, torch.ones_like(beta), v)
+    expected, _ = naive("generalized_delta_rule.dplr.naive", "dplr_recurrence")(*heads_first(q, k, v, a, b, g))
+    close(replay(F.dplr_delta_rule(g, a, b), inputs, q)[0], expected.transpose(1, 2))
+    close(replay(F.rwkv7(g, a, b=b), inputs, q)[0], expected.transpose(1, 2))
+    expected, _ = naive("generalized_delta_rule.iplr.naive", "iplr_recurrence")(*heads_first(q, k, v, a, b))
+    close(replay(F.iplr_delta_rule(a, b), inputs, q)[0], expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize("scale", [None, 0.3, "learned"])
+def test_preconditioned_rules_replay_the_references(scale):
+    q, k, v, g_atk, beta_atk, _ = sample(values=3)
+    _, _, wide, g, beta, gk = sample(1, values=6)
+    scale = torch.randn(3) if scale == "learned" else scale
+    function = naive("precond_gated_delta_rule.naive", "naive_recurrent_precond_gated_delta_rule")
+    normalised = torch.nn.functional.normalize
+    expected, _, _ = function(q, k, wide, g_atk, g, beta_atk, beta, log_atk_scale=scale)
+    t = F.precond_gated_deltanet(normalised(k, dim=-1), g_atk, g, beta_atk, beta, log_atk_scale=scale, use_qk_l2norm_in_kernel=False)
+    write = t.k  # M k, per value head
+    close(replay(t, outer(write, beta, wide), normalised(q, dim=-1).repeat_interleave(2, 2))[0], expected)
+    k, gk, beta = normalised(k, dim=-1), gk[:, :, :3], beta[:, :, :3]
+    expected, _, _ = naive("precond_kda.naive", "naive_recurrent_precond_kda")(q, k, v, gk, g_atk, beta_atk, beta, log_atk_scale=scale)
+    t = F.precond_kda(k, gk, g_atk, beta_atk, beta, log_atk_scale=scale, use_qk_l2norm_in_kernel=False)
+    close(replay(t, torch.einsum("bthk,bthv->bthkv", -t.b, v), q)[0], expected)
+
+
+def test_log_linear_replays_the_reference():
+    length = 20
+    q, k, v, g, beta, _ = sample(length=length)
+    L = length.bit_length() + 1 if length & (length - 1) else length.bit_length()
+    scales = torch.rand(2, length, 3, L)
+    expected = naive("log_linear_attn.naive", "naive_log_linear_attn")(q, k, v, g, scales, scale=None)
+    inputs = torch.zeros(2, length, 3, L, 8, 5)
+    inputs[:, :, :, 0] = outer(k, torch.ones_like(beta), v)
+    t, S, out = F.log_linear_mamba2(g, 8, levels=L), torch.zeros(2, 3, L * 8, 5), []
+    for s in range(length):
+        S = t.dense()[:, s] @ S + inputs[:, s].flatten(2, 3)
+        out.append(torch.einsum("bhl,bhk,bhlkv->bhv", scales[:, s], q[:, s], S.unflatten(2, (L, 8))))
+    close(torch.stack(out, 1) * 8**-0.5, expected)
+
+
+def test_log_linear_levels_add_up():
+    """With every level read alike, log-linear Gated DeltaNet is Gated DeltaNet."""
+    _, k, v, g, beta, _ = sample()
+    k = torch.nn.functional.normalize(k, dim=-1)
+    t, one = F.log_linear_gated_deltanet(g, k, beta), F.gated_deltanet(g, k, beta)
+    A, S, plain = t.dense(), torch.zeros(2, 3, t.size, 5), torch.zeros(2, 3, 8, 5)
+    for s in range(20):
+        write = outer(k, beta, v)[:, s]
+        S, plain = A[:, s] @ S, one.dense()[:, s] @ plain + write
+        S[:, :, :8] += write
+        close(S.unflatten(2, (-1, 8)).sum(2), plain)
+    late = F.log_linear_gated_deltanet(g[:, 8:], k[:, 8:], beta[:, 8:], levels=t.levels, offset=8)
+    assert torch.equal(late.dense(), A[:, 8:]) and bool(late.valid.all())
+    with pytest.raises(ValueError, match="at least 6 levels for the positions up to 19, got 5"):
+        F.log_linear_mamba2(g, levels=5)
+
+
+@pytest.mark.parametrize("name, beta", [("deltanet", 0.0), ("deltanet", 1.0), ("deltanet", 2.0), ("kda", 0.0), ("kda", 1.0), ("kda", 2.0)])
+def test_beta_of_zero_one_and_two(name, beta):
+    strength = torch.full((B, T, H), beta, dtype=torch.float64)
+    w = F.deltanet(k, strength).eigvals() if name == "deltanet" else F.kda(torch.zeros(B, T, H, K, dtype=torch.float64), k, strength).eigvals()
+    expected = torch.tensor([1.0 - beta] + [1.0] * (K - 1), dtype=torch.float64).expand(B, T, H, K)
+    assert torch.allclose(w.real.sort(-1).values, expected, rtol=0, atol=1e-15 * 10) and not bool(w.imag.any())
+
+
+def test_one_negative_eigenvalue_iff_beta_k_squared_exceeds_one():
+    long, strength = 1.3 * randn(B, T, H, K), uniform(B, T, H, high=2)
+    negative = (strength * long.square().sum(-1) > 1).long()
+    alpha = -uniform(B, T, H, K)
+    for t in (F.deltanet(long, strength), F.gated_deltanet(g, long, strength), F.kda(alpha, long, strength), F.gated_oja_rule(alpha, long, strength)):
+        assert torch.equal((t.eigvals().real < 0).sum(-1), negative)
+    w = F.kda(alpha, long, strength).eigvals().real.sort(-1).values
+    d = alpha.exp().sort(-1).values
+    assert bool((w <= d + 1e-14).all() & (w[..., 1:] >= d[..., :-1] - 1e-14).all())  # interlacing
+    assert torch.allclose(w.prod(-1), d.prod(-1) * (1 - strength * long.square().sum(-1)), rtol=0, atol=1e-13)
+
+
+def test_zero_keys_forgotten_channels_and_ties():
+    zero, none = torch.zeros(B, T, H, K, dtype=torch.float64), torch.full((B, T, H, K), -torch.inf, dtype=torch.float64)
+    assert torch.equal(F.kda(gk, zero, beta2).eigvals().real.sort(-1).values, gk.exp().sort(-1).values)
+    assert torch.equal(F.deltanet(zero, beta2).eigvals().real, torch.ones(B, T, H, K, dtype=torch.float64))
+    assert not bool(F.kda(none, k, beta2).eigvals().any()) and not bool(F.gated_deltanet(none[..., 0], k, beta2).eigvals().any())
+    tied = gk.clone()
+    tied[..., 1:3] = tied[..., :1]
+    w = F.kda(tied, k, beta).eigvals().real
+    assert torch.allclose(torch.sort((w - tied[..., :1].exp()).abs(), -1).values[..., :2], torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+def test_p_orthogonal_to_k_is_defective():
+    one = torch.tensor([1.0, 2, 0, 0], dtype=torch.float64).expand(1, 1, 1, K)
+    other = torch.tensor([2.0, -1, 3, 0], dtype=torch.float64).expand(1, 1, 1, K)
+    for t in (F.iplr_delta_rule(one, other), F.comba(torch.zeros(1, 1, 1, dtype=torch.float64), one, p=other)):
+        assert torch.equal(t.eigvals().real, torch.ones(1, 1, 1, K, dtype=torch.float64))
+
+
+def test_norm_inside_the_kernel_is_shorter_than_one():
+    short = torch.full((1, 1, 1, 1), 1e-3, dtype=torch.float64)
+    w = F.deltanet(short, torch.ones(1, 1, 1, dtype=torch.float64), use_qk_l2norm_in_kernel=True).eigvals()
+    assert abs(float(w.real) - 0.5) <= 1e-15  # |k|^2 = 1e-6 / (1e-6 + 1e-6)
+
+
+def test_negative_strength_is_nan_not_a_number_that_looks_right():
+    w = F.kda(gk, k, -beta).eigvals()
+    assert bool(w.isnan().all()) and not bool(F.dplr_delta_rule(gk, gk.exp() * k, beta[..., None] * k).eigvals().isnan().any())
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: F.gated_deltanet(g, k, beta, allow_neg_eigval=True), ValueError, "use_beta_sigmoid_in_kernel=True with allow_neg_eigval=True"),
+        (lambda: F.gated_deltanet(g, k, beta, use_gate_in_kernel=True), ValueError, "expected A_log with use_gate_in_kernel=True, got None"),
+        (lambda: F.gated_deltanet(g, k, beta, A_log=g[0, 0]), ValueError, "expected use_gate_in_kernel=True with A_log or dt_bias"),
+        (lambda: F.gated_deltanet(-uniform(B, T, 3), k, uniform(B, T, 3)), ValueError, "k with a number of heads that divides the 3 of g and beta, got 2"),
+        (lambda: F.kda(gk, k, beta, use_gate_in_kernel=True, A_log=g[0, 0], dt_bias=randn(7)), ValueError, r"expected dt_bias \(H\w* K\) with H\w* K = 8.*\(7,\)"),
+        (lambda: F.kda(gk, k, beta, use_gate_in_kernel=True, A_log=g[0, 0], dt_bias=randn(H, K + 1)), ValueError, r"expected dt_bias \(HV, K\) with K = 4"),
+        (lambda: F.kda(gk, k, beta, use_gate_in_kernel=True, lower_bound=5.0), ValueError, "expected lower_bound < 0, got 5.0"),
+        (lambda: F.kda(g, k, beta), ValueError, r"expected k \(..., T, H, K\)|expected g"),
+        (lambda: F.rwkv7(gk, k), TypeError, "exactly one of kk, b; got none"),
+        (lambda: F.rwkv7(gk, k, kk=k, b=k), TypeError, "exactly one of kk, b; got kk and b"),
+        (lambda: F.deltaproduct(k, beta, 2), ValueError, r"k \(..., T m, H, K\) with m = num_householder = 2, got \(2, 5, 2, 4\)"),
+        (lambda: F.deltaproduct(k, beta, 0), ValueError, "num_householder >= 1, got 0"),
+        (lambda: F.gated_deltaproduct(g[:, :2], k, beta, 1), ValueError, r"g \(..., T, H\) or \(..., T m, H\) with T = 5"),
+        (lambda: F.deltanet(k, None), TypeError, "beta must be Tensor, not NoneType"),
+        (lambda: F.comba(g, k, p=k[..., :2]), ValueError, r"expected p \(..., T, H, K\) with K = 4"),
+    ],
+)
+def test_argument_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
