@@ -106,7 +106,7 @@ def autoregression(coefficients: Tensor) -> Companion:
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.autoregression(torch.tensor([1.0, -0.5])).spectral_radius().round(decimals=4)  # (1 +- i) / 2
-    0.7071
+    tensor(0.7071)
     """
     return Companion(_arguments.tensors("autoregression", {"coefficients": "... p"}, coefficients=coefficients)[0], time=None)
 
@@ -128,7 +128,7 @@ def iir(a: Tensor) -> Companion:
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.iir(torch.tensor([2.0, -1.8])).eigvals().real.round(decimals=4)
-    [0.9]
+    tensor([0.9000])
     """
     (a,) = _arguments.tensors("iir", {"a": "... p+1"}, a=a)
     if a.shape[-1] < 1:

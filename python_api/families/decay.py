@@ -217,7 +217,7 @@ def hgrn(g: Tensor | None = None, *, f: Tensor | None = None, lower_bound: Tenso
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.hgrn(f=torch.full((1, 1, 2), -50.0), lower_bound=torch.tensor([0.0, 0.5])).eigvals().real.round(decimals=3)
-    [[[0.0, 0.5]]]
+    tensor([[[0.0000, 0.5000]]])
     """
     return Diagonal(_log_bounded_sigmoid("hgrn", "... T D", "D", g, f, lower_bound), log=True)
 
@@ -265,7 +265,7 @@ def rodimus(gk: Tensor | None = None, *, g_gate: Tensor | None = None, tau_gate:
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.rodimus(g_gate=torch.zeros(1, 1, 1, 2), tau_gate=torch.zeros(1, 1, 1, 2)).eigvals().real.round(decimals=4)  # 2^(-1/2)
-    [[[[0.7071, 0.7071]]]]
+    tensor([[[[0.7071, 0.7071]]]])
     """
     given, _ = _arguments.one_of("rodimus", gk=gk, g_gate=g_gate)
     if given == "gk":
@@ -294,7 +294,7 @@ def lightnet(k: Tensor, *, z0: Tensor | None = None) -> Diagonal:
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.lightnet(torch.zeros(1, 4, 1, 1)).eigvals().real.flatten().round(decimals=4)  # (t-1)/t
-    [1.0, 0.5, 0.6667, 0.75]
+    tensor([1.0000, 0.5000, 0.6667, 0.7500])
     """
     k, z = _arguments.tensors("lightnet", {"k": "... T H K", "z0": "... 1 H K ?"}, k=k, z0=z0)
     g, valid = normaliser_log(k, None if z0 is None else z)

@@ -34,7 +34,7 @@ def rg_lru(
     >>> import torch, spectral_kernels as sk
     >>> t = sk.families.rg_lru(torch.ones(1, 2, 1), torch.zeros(1), reset=torch.tensor([[True, False]]))
     >>> t.eigvals().real.flatten().round(decimals=6)  # 2^-8
-    [0.0, 0.003906]
+    tensor([0.0000, 0.0039])
     """
     given, value = _arguments.one_of("rg_lru", recurrent_gate=recurrent_gate, recurrent_gate_logits=recurrent_gate_logits)
     r, parameter = _arguments.tensors("rg_lru", {given: "... T D", "recurrent_param": "D"}, **{given: value}, recurrent_param=recurrent_param)

@@ -64,7 +64,7 @@ def mesa_net_fast_weight(k: Tensor, beta: Tensor, lamb: Tensor, *, g: Tensor | N
     >>> k = torch.nn.functional.normalize(torch.ones(1, 3, 1, 4), dim=-1)
     >>> t = sk.families.mesa_net_fast_weight(k, torch.ones(1, 3, 1), torch.ones(1, 4))  # one key again and again: t / (t + 1)
     >>> t.eigvals().real.amin(-1).flatten().round(decimals=4)
-    [0.5, 0.6667, 0.75]
+    tensor([0.5000, 0.6667, 0.7500])
     """
     shapes = {"k": "... T H K", "beta": "... T H", "lamb": "H K", "g": "... T H ?"}
     k, beta, lamb, decay = _arguments.tensors("mesa_net_fast_weight", shapes, k=k, beta=beta, lamb=lamb, g=g)

@@ -57,7 +57,7 @@ def abc(s: Tensor, *, clamp_min: float | None = None, clamp_max: float | None = 
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.abc(torch.zeros(1, 3, 1, 1)).eigvals().real.flatten().round(decimals=4)
-    [1.0, 0.5, 0.6667]
+    tensor([1.0000, 0.5000, 0.6667])
     """
     s, z = _arguments.tensors("abc", {"s": "... T H M", "z0": "... 1 H M ?"}, s=s, z0=z0)
     if clamp_min is not None or clamp_max is not None:

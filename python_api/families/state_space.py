@@ -111,7 +111,7 @@ def mamba2_pseudo_lti(A: Tensor, *, beta: float = 1.0, d_state: int = 1) -> Scal
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.mamba2_pseudo_lti(torch.tensor([-8.0, -2.0])).eigvals().real.flatten().round(decimals=4)
-    [0.9997, 0.8808]
+    tensor([0.9997, 0.8808])
     """
     _arguments.size("mamba2_pseudo_lti", "d_state", d_state, 1)
     (A,) = _arguments.tensors("mamba2_pseudo_lti", {"A": "H"}, A=A)

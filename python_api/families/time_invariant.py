@@ -67,7 +67,7 @@ def dss(Lambda_re: Tensor, Lambda_im: Tensor, log_dt: Tensor, *, version: str = 
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.dss(torch.zeros(4), torch.arange(4.0), torch.zeros(3)).spectral_radius().round(decimals=4)
-    [0.3679, 0.3679, 0.3679]
+    tensor([0.3679, 0.3679, 0.3679])
     """
     _arguments.choice("dss", "version", version, ("exp", "softmax"))
     re, im, dt = _arguments.tensors("dss", {"Lambda_re": "N", "Lambda_im": "N", "log_dt": "H"}, Lambda_re=Lambda_re, Lambda_im=Lambda_im, log_dt=log_dt)
@@ -125,7 +125,7 @@ def lru(nu_log: Tensor, theta_log: Tensor) -> Diagonal:
 
     >>> import torch, spectral_kernels as sk
     >>> sk.families.lru(torch.zeros(2), torch.zeros(2)).eigvals().abs().round(decimals=4)
-    [0.3679, 0.3679]
+    tensor([0.3679, 0.3679])
     """
     nu, theta = _arguments.tensors("lru", {"nu_log": "... N", "theta_log": "... N"}, nu_log=nu_log, theta_log=theta_log)
     return Diagonal(torch.complex(-nu.exp(), theta.exp()), log=True, time=None)

@@ -70,7 +70,7 @@ def repeated(*groups: tuple[Tensor, int]) -> Distinct:
     """
     kept = [(values, count) for values, count in groups if count > 0] or [(groups[0][0][..., :0], 1)]
     values = kept[0][0] if len(kept) == 1 else torch.cat([values for values, _ in kept], -1)
-    return Distinct(values, tuple(count for v, count in kept for _ in range(v.shape[-1])))
+    return Distinct(values, sum(((count,) * v.shape[-1] for v, count in kept), ()))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -205,8 +205,7 @@ class Transition(ABC):
         Differentiable with respect to the factors.
         """
         values, counts = self.distinct()
-        values = values if values.is_complex() else torch.complex(values, torch.zeros_like(values))
-        return _repeat(values, counts)
+        return _repeat(values.to(values.dtype.to_complex()), counts)
 
     def distinct(self) -> Distinct:
         """The eigenvalues without the repetitions that the structure implies; real where the structure's spectrum is."""
@@ -355,6 +354,6 @@ class Transition(ABC):
 
 def _repeat(values: Tensor, counts: tuple[int, ...]) -> Tensor:
     """``values (..., m)``, each as often as it counts: ``(..., n)``."""
-    if all(count == 1 for count in counts):
+    if set(counts) <= {1}:
         return values
     return torch.cat([v[..., None].expand(*v.shape, count) for v, count in zip(values.unbind(-1), counts, strict=True)], -1)

@@ -15,7 +15,7 @@ from spectral_kernels.api.transitions.base import Distinct, Transition
 
 def finite_or_zero(log: Tensor) -> Tensor:
     """Whether exp of it is a number where the log is finite, or -inf: the log of 0."""
-    return (log.real.isfinite() | log.real.isneginf()) & log.imag.isfinite() if log.is_complex() else log.isfinite() | log.isneginf()
+    return (log.real < math.inf) & log.imag.isfinite() if log.is_complex() else log < math.inf
 
 
 @dataclass(frozen=True, eq=False, repr=False)
