@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 import torch
-from family_checks import CHECKS, Case, randn
+from family_checks import Case, eigvals_are_those_of_dense, every, randn
 
 import spectral_kernels as sk
 
@@ -192,19 +192,15 @@ LOG_LINEAR = [
         {"levels": 4},
     ),
 ]
-DEFECTIVE = "eigvals_are_those_of_dense"  # numpy splits the Jordan chain of a merge by a root of the rounding error
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+@every(CASES)
 def test_family(case, check):
     check(case)
 
 
-@pytest.mark.parametrize("check", [c for c in CHECKS if c.__name__ != DEFECTIVE], ids=lambda c: c.__name__)
-@pytest.mark.parametrize("case", LOG_LINEAR, ids=lambda c: c.name)
+@every(LOG_LINEAR)
 def test_log_linear(case, check):
-    check(case)
+    if check is not eigvals_are_those_of_dense:  # numpy splits the Jordan chain of a merge by a root of the rounding error: see below
+        check(case)
 
 
 @pytest.mark.parametrize("case", LOG_LINEAR, ids=lambda c: c.name)
@@ -212,7 +208,7 @@ def test_log_linear_eigenvalues(case):
     """Each is one of a matrix next door, and their products and powers are those of the matrix."""
     t = case.make()
     A, w = t.dense(), t.eigvals()
-    shifted = A - w[..., :, None, None].real * torch.eye(t.size, dtype=A.dtype) if False else A[..., None, :, :] - w.real[..., None, None] * torch.eye(t.size, dtype=A.dtype)
+    shifted = A[..., None, :, :] - w.real[..., None, None] * torch.eye(t.size, dtype=A.dtype)
     assert float(torch.linalg.svdvals(shifted)[..., -1].max()) <= 1e-14
     power = A
     for j in range(1, 4):
@@ -239,7 +235,8 @@ def heads_first(*tensors):
 
 
 def sample(seed=0, length=20, heads=3, values=None):
-    """q, k, v, g, beta, and gates per channel, in float32."""
+    """q, k, v, g, beta, and gates per channel, in float32; what is drawn afterwards repeats too."""
+    torch.manual_seed(seed)
     G = torch.Generator().manual_seed(seed)
     HV = values or heads
     q, kk, v = (torch.randn(2, length, h, n, generator=G) for h, n in ((heads, 8), (heads, 8), (HV, 5)))
@@ -325,7 +322,7 @@ def test_deltaproduct_replays_the_reference(gate):
 
 def test_path_transition_carries_the_keys():
     q, k, v, _, beta, _ = sample(length=24)
-    q, k, w, beta = torch.randn_like(q), k, torch.nn.functional.normalize(torch.randn_like(k), dim=-1), 2 * beta
+    w, beta = torch.nn.functional.normalize(torch.randn_like(k), dim=-1), 2 * beta
     expected = naive("path_attn.naive", "naive_path_attn")(q, k, v, w, beta, torch.zeros(2, 24, 3), scale=0.3, chunk_size=8)
     expected = expected[0] if isinstance(expected, tuple) else expected
     A, carried, out = F.path_transition(w, beta).dense(), torch.zeros(2, 3, 0, 8), []
@@ -435,7 +432,7 @@ def test_beta_of_zero_one_and_two(name, beta):
     strength = torch.full((B, T, H), beta, dtype=torch.float64)
     w = F.deltanet(k, strength).eigvals() if name == "deltanet" else F.kda(torch.zeros(B, T, H, K, dtype=torch.float64), k, strength).eigvals()
     expected = torch.tensor([1.0 - beta] + [1.0] * (K - 1), dtype=torch.float64).expand(B, T, H, K)
-    assert torch.allclose(w.real.sort(-1).values, expected, rtol=0, atol=1e-15 * 10) and not bool(w.imag.any())
+    assert torch.allclose(w.real.sort(-1).values, expected, rtol=0, atol=1e-14) and not bool(w.imag.any())
 
 
 def test_one_negative_eigenvalue_iff_beta_k_squared_exceeds_one():
@@ -489,7 +486,7 @@ def test_negative_strength_is_nan_not_a_number_that_looks_right():
         (lambda: F.kda(gk, k, beta, use_gate_in_kernel=True, A_log=g[0, 0], dt_bias=randn(7)), ValueError, r"expected dt_bias \(H\w* K\) with H\w* K = 8.*\(7,\)"),
         (lambda: F.kda(gk, k, beta, use_gate_in_kernel=True, A_log=g[0, 0], dt_bias=randn(H, K + 1)), ValueError, r"expected dt_bias \(HV, K\) with K = 4"),
         (lambda: F.kda(gk, k, beta, use_gate_in_kernel=True, lower_bound=5.0), ValueError, "expected lower_bound < 0, got 5.0"),
-        (lambda: F.kda(g, k, beta), ValueError, r"expected k \(..., T, H, K\)|expected g"),
+        (lambda: F.kda(g, k, beta), ValueError, r"expected k \(..., T, H, K\) with"),
         (lambda: F.rwkv7(gk, k), TypeError, "exactly one of kk, b; got none"),
         (lambda: F.rwkv7(gk, k, kk=k, b=k), TypeError, "exactly one of kk, b; got kk and b"),
         (lambda: F.deltaproduct(k, beta, 2), ValueError, r"k \(..., T m, H, K\) with m = num_householder = 2, got \(2, 5, 2, 4\)"),

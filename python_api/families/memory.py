@@ -1,7 +1,8 @@
 """Memories that learn while they read: the state is the weight of a small model, and a position one step of its training.
 
 Gradient descent on ``|W^T k - v|^2 / 2`` is the delta rule, with momentum a linear map of two states.  Where the small model ends in a norm
-the step is no longer linear in W; its Jacobian then is, per value direction, and depends on the state.
+the step is no longer linear in the state, and its Jacobian depends on it.  A state of zero, with which the references start unless told otherwise,
+is where the norm is steepest: the variance is 0 there and the eigenvalues of the first position are of the size of 1 / eps.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def ttt_linear(
         v: ``(..., T, H, K)``, values, of the keys' length; with norm only.
         w, b: ``(H, K)``, weight and bias of the norm; without w there is no norm.  b None: 0.
         eps: added to the variance.
-        initial_state: ``(..., H, K, K)``, W before the first position; with norm only; None: 0.
-        initial_state_bias: ``(..., H, 1, K)``, c before the first position; with norm only; None: 0.
+        initial_state: ``(..., H, K, K)``, or for all sequences ``(H, K, K)``, W before the first position; with norm only; None: 0.
+        initial_state_bias: ``(..., H, 1, K)`` or ``(H, 1, K)``, c before the first position; with norm only; None: 0.
 
     Returns:
         Without norm `RankOne` of shape ``(..., T, H, K, K)``, whose spectrum the state has V times; with norm `KroneckerRankOne` of shape
@@ -196,7 +197,7 @@ def titans_linear(
         v: ``(..., T, H, K)``, values, of the keys' length; with norm only.
         w, b: ``(H, K)``, weight and bias of the norm; without w there is no norm.  b None: 0.
         eps: added to the variance.
-        initial_state: ``(..., H, K, K)``, M before the first position; with norm only; None: 0.
+        initial_state: ``(..., H, K, K)``, or for all sequences ``(H, K, K)``, M before the first position; with norm only; None: 0.
 
     Returns:
         On the state (M, -S): without norm `Momentum` of shape ``(..., T, H, 2 K, 2 K)``, whose spectrum the state has V times; with norm `KroneckerMomentum` of
@@ -241,7 +242,9 @@ def _memory(
     if w is not None and v is None:
         raise ValueError(f"families.{name}: expected v with w: the Jacobian of the norm depends on the state")
     shapes = {"k": "... T H K"} | {rate: "... T H 1" for rate in rates}
-    shapes |= {"v": "... T H K ?", "w": "H K ?", "b": "H K ?", "initial_state": "... H K K ?", "initial_state_bias": "... H 1 K ?"}
+    learned = {key: isinstance(of_norm[key], Tensor) and of_norm[key].dim() == 3 for key in ("initial_state", "initial_state_bias")}
+    shapes |= {"v": "... T H K ?", "w": "H K ?", "b": "H K ?"}
+    shapes |= {key: f"{'' if learned[key] else '... '}H {rows} K ?" for key, rows in (("initial_state", "K"), ("initial_state_bias", "1"))}
     k, *rest = _arguments.tensors(name, shapes, k=k, **rates, **of_norm)
     values, weight, offset, W, c = rest[len(rates) :]
     return k, [rate[..., 0] for rate in rest[: len(rates)]], None if w is None else _Normed(values - k, weight, offset, W, c, eps)
