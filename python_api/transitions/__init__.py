@@ -9,3 +9,5 @@ from spectral_kernels.api.transitions.base import spectral_radius as spectral_ra
 from spectral_kernels.api.transitions.dense import Dense as Dense
 from spectral_kernels.api.transitions.elementwise import Scalar as Scalar
 from spectral_kernels.api.transitions.jacobian import Jacobian as Jacobian
+from spectral_kernels.api.transitions.secular import BilinearLowRank as BilinearLowRank
+from spectral_kernels.api.transitions.secular import DiagonalPlusRankOne as DiagonalPlusRankOne
