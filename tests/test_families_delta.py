@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 import pytest
 import torch
 from family_checks import Case, eigvals_are_those_of_dense, every, randn
 
 import spectral_kernels as sk
+from spectral_kernels.api.testing.matching import matched_distance
 
 F = sk.families
 B, T, H, K, V = 2, 5, 2, 4, 3
@@ -115,6 +117,7 @@ wide = {"g": randn(B, T, 2 * H), "k": raw, "beta": randn(B, T, 2 * H, seed=1), "
 kernel = {"use_qk_l2norm_in_kernel": True, "use_beta_sigmoid_in_kernel": True, "allow_neg_eigval": True}
 channel = {"g": randn(B, T, H, K, seed=2), "k": raw, "beta": randn(B, T, H), "A_log": randn(H), "dt_bias": randn(H * K)}
 atk = {"k": raw, "g_atk": g, "beta_atk": beta, "log_atk_scale": randn(H)}
+of_atk = ("k", "g_atk", "beta_atk", "g", "beta")
 sub = {"k": randn(B, 3 * T, H, K), "beta": randn(B, 3 * T, H)}
 
 
@@ -178,8 +181,8 @@ CASES = [
         {"use_qk_l2norm_in_kernel": True},
     ),
     Case("oja", F.gated_oja_rule, {"gv": gk, "v": k, "beta": beta}, lambda x, i, S: delta(x["gv"][i].exp() * S, x["v"][i], x["beta"][i]), ("gv", "v", "beta")),
-    Case("precond_gated_deltanet", F.precond_gated_deltanet, atk | {"g": gv, "beta": uniform(B, T, 2 * H)}, precond_gdn, ("k", "g_atk", "beta_atk", "g", "beta"), low=-0.5, local=False),
-    Case("precond_kda", F.precond_kda, atk | {"g": gk, "beta": beta}, precond_kda, ("k", "g_atk", "beta_atk", "g", "beta"), low=-0.5, local=False),
+    Case("precond_gated_deltanet", F.precond_gated_deltanet, atk | {"g": gv, "beta": uniform(B, T, 2 * H)}, precond_gdn, of_atk, low=-0.5, local=False),
+    Case("precond_kda", F.precond_kda, atk | {"g": gk, "beta": beta}, precond_kda, of_atk, low=-0.5, local=False),
 ]
 LOG_LINEAR = [
     Case("log_linear_mamba2", F.log_linear_mamba2, {"g": g}, levels(lambda x, i, s: x["g"][i].exp() * s), ("g",), {"head_k_dim": K, "levels": 4}),
@@ -447,6 +450,51 @@ def test_one_negative_eigenvalue_iff_beta_k_squared_exceeds_one():
     assert torch.allclose(w.prod(-1), d.prod(-1) * (1 - strength * long.square().sum(-1)), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("m", [1, 2, 5])
+def test_products_at_the_edges(m):
+    """More rules than channels, equal and orthogonal keys, reflections, rules that do nothing; no token, one token, none but one that is bad."""
+    keys, ones = unit(randn(B, 2 * m, H, K)), torch.ones(B, 2 * m, H, dtype=torch.float64)
+    equal = F.deltaproduct(keys[:, :1].expand(B, 2 * m, H, K), ones, m)  # the same projector m times
+    assert torch.allclose(equal.eigvals().real.sort(-1).values, torch.tensor([0.0] + [1] * (K - 1), dtype=torch.float64).expand(B, 2, H, K), rtol=0, atol=1e-14)
+    reflections = F.deltaproduct(keys, 2 * ones, m)
+    assert torch.allclose(reflections.eigvals().abs(), torch.ones(B, 2, H, K, dtype=torch.float64), rtol=0, atol=1e-13)
+    assert torch.allclose(F.deltaproduct(keys, 0 * ones, m).eigvals(), torch.ones(B, 2, H, K, dtype=torch.complex128), rtol=0, atol=1e-15)
+    for b, rows in ((0, 2), (B, 0), (B, 1)):
+        t = F.gated_deltaproduct(g[:b, :rows], keys[:b, : rows * m], ones[:b, : rows * m], m)
+        assert t.eigvals().shape == (b, rows, H, K) and t.time == -2
+    bad = keys.clone()
+    bad[0, 2 * m - 1, 1, 0] = torch.nan
+    w, clean = F.deltaproduct(bad, ones, m).eigvals(), F.deltaproduct(keys, ones, m).eigvals()
+    assert bool(w[0, 1, 1].isnan().all()) and torch.equal(w[1], clean[1]) and torch.equal(w[0, 0], clean[0, 0]) and torch.equal(w[0, 1, 0], clean[0, 1, 0])
+
+
+def test_orthogonal_keys_commute():
+    eye = torch.eye(K, dtype=torch.float64)[:3].reshape(1, 3, 1, K)
+    w = F.gated_deltaproduct(torch.full((1, 1, 1), -0.5, dtype=torch.float64), eye, torch.tensor([0.5, 1.5, 2.0]).reshape(1, 3, 1).double(), 3).eigvals()
+    expected = torch.tensor([-1.0, -0.5, 0.5, 1.0], dtype=torch.float64) * math.exp(-0.5)
+    assert matched_distance(w.flatten(), expected) <= 1e-15
+
+
+def test_rwkv_layout_of_values_by_keys():
+    """RWKV's own package: state [V, K], ``state * w + state @ (-kk)^T (kk * a) + v k^T``, w no logarithm."""
+    w, a, kk, state = -0.6065 * uniform(K), uniform(K), unit(randn(K)), randn(V, K)
+    own = state * w.exp() + state @ (-kk[:, None] @ (kk * a)[None])
+    A = F.rwkv7(w.reshape(1, 1, K), a.reshape(1, 1, K), kk=kk.reshape(1, 1, K)).dense()[0, 0]
+    assert torch.allclose(own, (A @ state.T).T, rtol=0, atol=1e-15)
+
+
+def test_gated_oja_rule_is_on_the_value_axis():
+    keys, values, S = randn(K), randn(V), randn(K, V)
+    gates, strength = -uniform(V), torch.tensor(0.7, dtype=torch.float64)
+    decayed = S * gates.exp()
+    new = decayed + strength * torch.outer(keys - decayed @ values, values)  # as the recurrent kernel
+    t = F.gated_oja_rule(gates.reshape(1, 1, V), values.reshape(1, 1, V), strength.reshape(1, 1))
+    assert torch.allclose(new.T, t.dense()[0, 0] @ S.T + strength * torch.outer(values, keys), rtol=0, atol=1e-14)
+    none = F.gated_oja_rule(None, values.reshape(1, 1, V), strength.reshape(1, 1))
+    zero = F.gated_oja_rule(torch.zeros(1, 1, V, dtype=torch.float64), values.reshape(1, 1, V), strength.reshape(1, 1))
+    assert torch.allclose(none.dense(), zero.dense(), rtol=0, atol=1e-15) and none.structure == "rank_one"
+
+
 def test_zero_keys_forgotten_channels_and_ties():
     zero, none = torch.zeros(B, T, H, K, dtype=torch.float64), torch.full((B, T, H, K), -torch.inf, dtype=torch.float64)
     assert torch.equal(F.kda(gk, zero, beta2).eigvals().real.sort(-1).values, gk.exp().sort(-1).values)
@@ -471,9 +519,18 @@ def test_norm_inside_the_kernel_is_shorter_than_one():
     assert abs(float(w.real) - 0.5) <= 1e-15  # |k|^2 = 1e-6 / (1e-6 + 1e-6)
 
 
-def test_negative_strength_is_nan_not_a_number_that_looks_right():
-    w = F.kda(gk, k, -beta).eigvals()
-    assert bool(w.isnan().all()) and not bool(F.dplr_delta_rule(gk, gk.exp() * k, beta[..., None] * k).eigvals().isnan().any())
+def test_broken_promises_give_nan_or_the_right_number():
+    """The real solver is asked for what has one sign: anything else must not come out as a number that looks right."""
+    some = beta[..., None] * torch.tensor([1.0, -1, 1, -1], dtype=torch.float64)
+    for t, general in (
+        (F.kda(gk, k, -beta), F.dplr_delta_rule(gk, gk.exp() * k, beta[..., None] * k)),
+        (F.rwkv7(gk, some, kk=k), F.dplr_delta_rule(gk, -k, some * k)),
+        (F.gated_deltanet2(gk, k, some), F.dplr_delta_rule(gk, gk.exp() * some * k, -k)),
+    ):
+        assert torch.allclose(t.dense(), general.dense(), rtol=0, atol=1e-15)
+        for w, expected in zip(t.eigvals().flatten(0, -2), general.eigvals().flatten(0, -2), strict=True):
+            assert bool(w.isnan().all()) or matched_distance(w, expected) <= 1e-13
+        assert not bool(general.eigvals().isnan().any())
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,16 @@ CASES = [
         real=False,
     ),
     Case("ttt_linear", F.ttt_linear, {"k": unit(k), "eta": rate}, ttt, per_token),
-    Case("ttt_linear norm", F.ttt_linear, {"k": k, "eta": rate} | norm | bias, linearised(lambda *a: train(*a[:4], 1, a[4]), weights), ("k", "eta", "v"), low=-math.inf, high=math.inf, local=False),
+    Case(
+        "ttt_linear norm",
+        F.ttt_linear,
+        {"k": k, "eta": rate} | norm | bias,
+        linearised(lambda *a: train(*a[:4], 1, a[4]), weights),
+        ("k", "eta", "v"),
+        low=-math.inf,
+        high=math.inf,
+        local=False,
+    ),
     Case("ttt_linear_mini_batch", F.ttt_linear_mini_batch, {"k": unit(k), "eta": rate}, ttt_mini_batch, (), {"mini_batch_size": M}, real=False),
     Case(
         "ttt_linear_mini_batch norm",
@@ -223,6 +232,17 @@ def test_momentum_gives_complex_pairs_where_the_discriminant_says():
 def test_ttt_at_the_ends_of_the_rate(eta):
     w = F.ttt_linear(unit(k), torch.full_like(rate, eta)).eigvals().real.sort(-1).values
     assert torch.allclose(w[..., 0], torch.full_like(w[..., 0], 1 - eta), rtol=0, atol=1e-14) and bool((w[..., 1:] == 1).all())
+
+
+def test_eigenvectors_and_indexing_with_norm():
+    t = F.titans_linear(**titan, **norm)
+    A, (w, right, left, info) = t.dense().to(torch.complex128), t.eig(left=True)
+    scale = float(torch.linalg.matrix_norm(A, 2).max())
+    assert float((A @ right - right * w[..., None, :]).abs().max()) <= 1e-12 * scale
+    assert float((left.mH @ A - w[..., :, None] * left.mH).abs().max()) <= 1e-12 * scale and not bool(info.any())
+    assert torch.equal(t[1, 2:].dense(), t.dense()[1, 2:]) and t[1, 2:].time == -2
+    with pytest.raises(ValueError, match=r"expected G \(..., V, V\), got \(2, 3\)"):
+        sk.transitions.KroneckerMomentum(*torch.rand(4), torch.rand(3), torch.rand(2, 3))
 
 
 def test_mini_batches_of_one_are_tokens():

@@ -125,14 +125,14 @@ def comba(
     RankOne(shape=(2, 7, 3, 16, 16), dtype=torch.float32)
     """
     shapes = {"g": "... T HV", "k": "... T H K", "beta": "... T HV ?", "p": "... T H K ?"}
-    g, k, strength_, read = _arguments.tensors("comba", shapes, g=g, k=k, beta=beta, p=p)
-    strength_ = torch.ones_like(g) if beta is None else strength_
+    g, k, write, read = _arguments.tensors("comba", shapes, g=g, k=k, beta=beta, p=p)
+    write = torch.ones_like(g) if beta is None else write
     read = k if p is None else read
     if use_qk_l2norm_in_kernel:
         k, read = l2norm(k), l2norm(read)
     k, read = grouped("comba", g.shape[-1], -2, k=k, p=read)
     alpha = g.exp()
-    return RankOne(alpha, alpha * strength_ if decay_first else strength_, k, None if p is None else read, time=-2)
+    return RankOne(alpha, alpha * write if decay_first else write, k, None if p is None else read, time=-2)
 
 
 @family("DeltaProduct", "C6", cost="O(n m^2 + m^3)", range="|lambda| <= 1", source="arXiv:2502.10297; fla GatedDeltaProduct")

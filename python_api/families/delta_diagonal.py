@@ -1,8 +1,8 @@
 """Delta rules whose decay is a diagonal: ``A_t = Diag(d) + b c^T``, whose spectrum is that of d and of the products ``b_i c_i``.
 
-Where these have one sign the eigenvalues are real and interlace the diagonal.  All families here but the generalised rule have ``b_i c_i <= 0`` as long
-as their write strengths are >= 0, and count on it: a negative one gives NaN (such a model is a `dplr_delta_rule`).  S is K x V and A_t acts on
-the K axis, so the state has each eigenvalue V times, unless a function says otherwise.
+Where these have one sign the eigenvalues are real and interlace the diagonal.  All families here but the generalised rule have
+``b_i c_i <= 0`` for strengths, rates and gates >= 0, and count on it: a matrix with some above and some below 0 gives NaN (it is one for
+`dplr_delta_rule`).  S is K x V and A_t acts on the K axis, so the state has each eigenvalue V times, unless a function says otherwise.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def precond_kda(
         x, eps, log_atk_scale, initial_A_state: as in `precond_gated_deltanet`.
 
     Returns:
-        `DiagonalPlusRankOne` of shape ``(..., T, H, K, K)``.  Eigenvalues: real, interlacing alpha (NaN where beta < 0); one is negative where ``beta sum M k^2 > 1``.
+        `DiagonalPlusRankOne` of shape ``(..., T, H, K, K)``.  Eigenvalues: real for beta >= 0, interlacing alpha; one is negative where ``beta sum M k^2 > 1``.
         Gauge: raw.
 
     Raises:
