@@ -53,6 +53,14 @@ def s4d_rate(x, h):
     return torch.cat([half, half.conj()])
 
 
+def s4_step(x, index, h):
+    """The bilinear rule with a solve: (2/Delta - A) h_t = (2/Delta + A) h_{t-1}."""
+    (feature,) = index
+    A = torch.diag(torch.complex(x["Lambda_re"][feature].clamp(max=-1e-4), x["Lambda_im"][feature])) - torch.outer(x["P"][feature], x["P"][feature].conj())
+    rate, eye = 2 / x["log_step"][feature, 0].exp(), torch.eye(N, dtype=A.dtype)
+    return torch.linalg.solve(rate * eye - A, (rate * eye + A) @ h)
+
+
 def s5_step(x, index, h):
     half = bilinear(torch.complex(x["Lambda_re"].clamp(max=-1e-4), x["Lambda_im"]), x["log_step"].exp())
     return torch.cat([half, half.conj()]) * h
@@ -64,6 +72,7 @@ def shift(x, index, h):
 
 row = randn(B, T, D)
 imag, half = randn(H, N), randn(H, N, seed=1)
+s4_inputs = {"Lambda_re": half, "Lambda_im": 3 * imag, "P": torch.complex(randn(H, N, seed=2), randn(H, N, seed=3)), "log_step": randn(H, 1)}
 CASES = [
     Case("mamba", F.mamba, {"dt": row, "A_log": randn(D, N), "delta_bias": randn(D)}, mamba_step, ("dt",), {"delta_softplus": True}),
     Case("mamba delta", F.mamba, {"dt": row.abs(), "A": -randn(D, N).abs()}, lambda x, i, h: ((x["dt"][i][:, None] * x["A"]).exp() * h.reshape(D, N)).reshape(-1), ("dt",)),
@@ -88,6 +97,7 @@ CASES = [
     ),
     Case("longhorn", F.longhorn, {"k": randn(B, T, N), "dt": row}, lambda *a: longhorn_step(*a, False), ("k", "dt")),
     Case("longhorn exact", F.longhorn, {"k": randn(B, T, N), "dt": row}, lambda *a: longhorn_step(*a, True), ("k", "dt"), {"exact": True}),
+    Case("s4", F.s4, s4_inputs, s4_step, real=False),
     Case("s4d", F.s4d, {"log_A_real": half, "A_imag": imag, "log_dt": randn(H)}, lambda x, i, h: torch.exp(s4d_rate(x, i[0]) * x["log_dt"][i].exp()) * h, real=False),
     Case(
         "s4d bilinear",
@@ -204,6 +214,29 @@ def test_s5_and_lru_at_any_depth():
     assert matched_distance(pairs, pairs.conj().resolve_conj()) <= 1e-7
 
 
+def test_s4_parameters_in_both_forms():
+    t = F.s4(**s4_inputs)
+    P, step = s4_inputs["P"], s4_inputs["log_step"]
+    again = F.s4(half, 3 * imag, torch.view_as_real(P), step[:, 0])
+    assert torch.equal(t.dense(), again.dense()) and t.lti and t.shape == (H, N, N)
+    assert float(F.s4(half, imag, P, step, clip=None).spectral_radius().max()) > float(F.s4(half, imag, P, step).spectral_radius().max())
+    assert F.s4(half.float(), imag.float(), P.to(torch.complex64), step.float()).dtype == torch.complex64
+
+
+def test_s4_at_its_initialisation_says_what_it_knows():
+    """HiPPO-LegS as diagonal plus rank one: the spectrum of its continuous matrix is -1, ..., -N."""
+    for n, correct in ((4, 1e-10), (24, None)):
+        i = np.arange(n)
+        p = np.sqrt(i + 0.5)
+        S = -0.5 * np.eye(n) - np.where(i[:, None] > i, 1.0, -1.0) * np.outer(p, p) * (i[:, None] != i)  # skew plus -1/2: normal
+        w, V = np.linalg.eig(S)
+        P = torch.from_numpy(V.conj().T @ p).reshape(1, n)
+        t = F.s4(torch.from_numpy(w.real)[None], torch.from_numpy(w.imag)[None], P, torch.tensor([math.log(0.01)], dtype=torch.float64))
+        exact = torch.from_numpy((1 - 0.005 * (i + 1)) / (1 + 0.005 * (i + 1)))
+        error, worst = matched_distance(t.eigvals()[0], exact), float(t.condition().max())
+        assert (error <= correct and worst < 1e5) if correct else worst > 1e9, (n, error, worst)
+
+
 def test_mamba3_given_activated_gates():
     DT, Angles, dd_A = row.abs(), randn(B, T, D, 2), randn(B, T, D, seed=2)
     A = -softplus(dd_A).clamp(min=1e-4)
@@ -236,6 +269,8 @@ def test_a_register_forgets_after_its_length():
         (lambda: F.mamba2(row, randn(D), d_state=0), ValueError, "expected d_state >= 1, got 0"),
         (lambda: F.mamba3(row, randn(B, T, 1, 2), 3, dd_A=row), ValueError, "expected d_state >= 2 S = 4, got 3"),
         (lambda: F.longhorn(randn(B, T, N), randn(B, 4, D)), ValueError, r"expected dt \(..., T, D\) with T = 5"),
+        (lambda: F.s4(half, imag, half.to(torch.complex128)[:, :2], randn(H)), ValueError, r"expected P \(..., N\) with N = 4"),
+        (lambda: F.s4(half, imag, half, randn(H)), ValueError, r"expected P \(..., N, 2\), got P of shape \(3, 4\)"),
         (lambda: F.s4d(half, imag, randn(H), disc="euler"), ValueError, "expected disc 'zoh' or 'bilinear', got 'euler'"),
         (lambda: F.dss(randn(N), randn(N), randn(H), version="x"), ValueError, "expected version 'exp' or 'softmax', got 'x'"),
         (lambda: F.s5(randn(N), randn(N), randn(N, 2)), ValueError, r"expected log_step \(P, 1\), got log_step of shape \(4, 2\)"),

@@ -71,6 +71,7 @@ from spectral_kernels.api.families.state_space import mamba3 as mamba3
 from spectral_kernels.api.families.time_invariant import dss as dss
 from spectral_kernels.api.families.time_invariant import lru as lru
 from spectral_kernels.api.families.time_invariant import mega_ema as mega_ema
+from spectral_kernels.api.families.time_invariant import s4 as s4
 from spectral_kernels.api.families.time_invariant import s4d as s4d
 from spectral_kernels.api.families.time_invariant import s5 as s5
 from spectral_kernels.api.families.xlstm import mlstm as mlstm

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spectral_kernels.api.families import _arguments
 from spectral_kernels.api.families.registry import family
-from spectral_kernels.api.transitions import Diagonal
+from spectral_kernels.api.transitions import BilinearLowRank, Diagonal
 
 
 def _discretised(rate: Tensor, step: Tensor, disc: str) -> Diagonal:
@@ -18,6 +18,43 @@ def _discretised(rate: Tensor, step: Tensor, disc: str) -> Diagonal:
 
 def _with_conjugates(value: Tensor, present: bool) -> Tensor:
     return torch.cat([value, value.conj().resolve_conj()], -1) if present else value
+
+
+@family("S4", "C11", cost="O(n^2)", range="|lambda| < 1", source="arXiv:2111.00396")
+def s4(Lambda_re: Tensor, Lambda_im: Tensor, P: Tensor, log_step: Tensor, *, clip: float | None = -1e-4) -> BilinearLowRank:
+    """S4: ``x' = (Lambda - P P*) x + B u`` discretised by the bilinear rule, ``A = (2/Delta - A_c)^-1 (2/Delta + A_c)``, ``A_c = Lambda - P P*``.
+
+    At the HiPPO-LegS initialisation the eigenvalues of A_c cannot be computed in double precision beyond N of about 16, whatever the method:
+    they are those of a matrix whose eigenvectors are almost dependent, as `condition` of the result says.  Trained parameters have no such trouble.
+
+    Args:
+        Lambda_re, Lambda_im: ``(..., N)``.
+        P: ``(..., N)``, complex, or ``(..., N, 2)`` with its real and imaginary parts.
+        log_step: ``(..., 1)`` or ``(...)``: ``Delta = exp(log_step)``.
+        clip: the real part of Lambda is at most this; None: as it is.
+
+    Returns:
+        `BilinearLowRank` of shape ``(..., N, N)``, constant in t.  Eigenvalues: complex, ``|lambda| < 1`` where the real parts of Lambda are negative.  Gauge: raw.
+
+    Raises:
+        TypeError, ValueError: for the type, dtype, device or shape of a tensor.
+
+    Source: Gu et al., arXiv:2111.00396.
+
+    >>> import torch, spectral_kernels as sk
+    >>> n = torch.arange(8.0)
+    >>> t = sk.families.s4(torch.full((3, 8), -0.5), (torch.pi * n).expand(3, 8), torch.full((3, 8), 0.5 + 0j), torch.full((3, 1), -3.0))
+    >>> t.shape, bool((t.spectral_radius() < 1).all())
+    (torch.Size([3, 8, 8]), True)
+    """
+    if isinstance(P, Tensor) and not P.is_complex():
+        (P,) = _arguments.tensors("s4", {"P": "... N 2"}, P=P)
+        P = torch.complex(P[..., 0], P[..., 1])
+    step_shape = "... 1" if isinstance(log_step, Tensor) and isinstance(Lambda_re, Tensor) and log_step.dim() == Lambda_re.dim() else "..."
+    shapes = {"Lambda_re": "... N", "Lambda_im": "... N", "P": "complex ... N", "log_step": step_shape}
+    re, im, P, step = _arguments.tensors("s4", shapes, Lambda_re=Lambda_re, Lambda_im=Lambda_im, P=P, log_step=log_step)
+    re = re if clip is None else re.clamp(max=clip)
+    return BilinearLowRank(torch.complex(re, im), P, step.exp().reshape(re.shape[:-1]), time=None)
 
 
 @family("S4D", "C2", cost="O(n)", range="|lambda| < 1", source="arXiv:2206.11893; state-spaces/s4 S4D, SSMKernelDiag")
