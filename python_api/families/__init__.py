@@ -5,6 +5,8 @@ What all of them share:
 - Axes: ``[B, T, H, ...]``, with any number of leading axes in place of B.  What does not depend on the position (LTI) has no T.
 - Log decays: `g` (`gk`, `w`) is the logarithm of the decay, as the kernels of the families take it.  Where a layer has raw logits, these
   are another keyword of the layer's name for them, with the layer's activation applied here; give one of the two.
+- The delta rules take the flags of their kernels instead (`use_gate_in_kernel`, `use_beta_sigmoid_in_kernel`, `allow_neg_eigval`,
+  `use_qk_l2norm_in_kernel`, `lower_bound`): what is still to be done to the tensors, so that a recorded call is passed on as it is.
 - float16 and bfloat16 are computed in float32; tensors of several dtypes in the widest of them.
 - `valid`: False at the first position of families whose eigenvalue is a ratio over two positions.  ``dataclasses.replace(t, valid=mask,
   multiplicity=V)`` puts in what the tensors do not say: padding, and the width of the state's other axis.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels import ops
+from spectral_kernels.api.linalg import EigResult
 from spectral_kernels.api.transitions.base import Distinct, Transition
 from spectral_kernels.api.transitions.momentum import Momentum
 
@@ -54,17 +55,38 @@ class KroneckerMomentum(Transition):
     def size(self) -> int:
         return 2 * self.k.shape[-1] * self.G.shape[-1]
 
+    @property
+    def _symmetric(self) -> Tensor:
+        """G from its lower triangle: the derivative is that of the entries read."""
+        return self.G.tril() + self.G.tril(-1).mT
+
     def dense(self) -> Tensor:
-        G = self.G.tril() + self.G.tril(-1).mT
         half = self.size // 2
-        update = torch.einsum("...,...i,...j,...vw->...ivjw", self.eta, self.k, self.k, G).reshape(*self.batch_shape, half, half)
+        update = torch.einsum("...,...i,...j,...vw->...ivjw", self.eta, self.k, self.k, self._symmetric).reshape(*self.batch_shape, half, half)
         eye = torch.eye(half, dtype=self.dtype, device=self.device)
         a, mu, b = (x[..., None, None] for x in (self.a, self.mu, self.b))
         return torch.cat([torch.cat([a * eye - b * update, -b * mu * eye], -1), torch.cat([update, mu * eye], -1)], -2)
 
+    def _along_values(self, vectors: bool) -> tuple[Momentum, Tensor]:
+        """A `Momentum` of batch ``(..., V)`` for every eigenvalue of G, and the eigenvectors of G."""
+        gamma, U, _ = ops.eigh(self._symmetric, vectors, False, 0.0, None)
+        a, mu, b, eta = (x[..., None] for x in (self.a, self.mu, self.b, self.eta))
+        return Momentum(a, mu, b, eta * gamma, self.k[..., None, :], time=None), U
+
     def distinct(self) -> Distinct:
-        gamma = ops.eigh(self.G, False, False, 0.0, None)[0]
-        a, mu, b, eta = (x[..., None] for x in (self.a, self.mu, self.b, self.eta * self.k.square().sum(-1)))
-        roots = Momentum(a, mu, b, eta * gamma, torch.ones_like(gamma)[..., None], time=None).distinct().values.flatten(-2)
+        roots = self._along_values(False)[0].distinct().values[..., -2:].flatten(-2)
         K, V = self.k.shape[-1], self.G.shape[-1]
-        return self._distinct((a.to(roots.dtype), (K - 1) * V), (mu.to(roots.dtype), (K - 1) * V), (roots, min(K, 1)))
+        a, mu = (x[..., None].to(roots.dtype) for x in (self.a, self.mu))
+        return self._distinct((a, (K - 1) * V), (mu, (K - 1) * V), (roots, min(K, 1)))
+
+    def eig(self, *, left: bool = False) -> EigResult:
+        along, of_values = self._along_values(True)
+        _, of_keys, of_keys_left, _ = along.eig(left=left)
+        return self._eig(self._combined(of_keys, of_values), None if of_keys_left is None else self._combined(of_keys_left, of_values))
+
+    def _combined(self, of_keys: Tensor, of_values: Tensor) -> Tensor:
+        """``x (x) u`` of the vectors x ``(..., V, 2 K, 2 K)`` that belong to each u, in the order of `distinct`."""
+        columns = torch.einsum("...jsc,...wj->...swjc", of_keys, of_values.to(of_keys.dtype)).flatten(-4, -3)
+        simple = min(self.k.shape[-1], 1) * 2  # the last columns of each u, its own two roots; the others are shared by all u
+        count = columns.shape[-1] - simple
+        return torch.cat([columns[..., :count].transpose(-2, -1).flatten(-2), columns[..., count:].flatten(-2)], -1)
