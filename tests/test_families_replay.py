@@ -189,8 +189,9 @@ def test_abc(fla):
     assert relative(o, naive_cumsum_abc(*heads_first(q, k, v, logits))[0].transpose(1, 2)) <= TOLERANCE
 
 
-def test_mamba():
-    modeling = pytest.importorskip("transformers.models.mamba.modeling_mamba")
+@pytest.mark.parametrize("model", ["mamba", "falcon_mamba", "jamba", "zamba"])
+def test_mamba(model):
+    modeling = pytest.importorskip(f"transformers.models.{model}.modeling_{model}")
     D, N = 3, 4
     u, dt, A_log, Bt, Ct, bias = randn(B, D, T), randn(B, D, T), randn(D, N), randn(B, N, T), randn(B, N, T), randn(D)
     out = modeling.mamba_selective_scan(u, dt, -A_log.exp(), Bt, Ct, delta_bias=bias, delta_softplus=True)
@@ -201,8 +202,9 @@ def test_mamba():
     assert relative(torch.einsum("btdn,bnt->bdt", h, Ct), expected) <= TOLERANCE
 
 
-def test_mamba2():
-    modeling = pytest.importorskip("transformers.models.mamba2.modeling_mamba2")
+@pytest.mark.parametrize("model", ["mamba2", "zamba2", "bamba", "granitemoehybrid", "nemotron_h", "falcon_h1"])
+def test_mamba2(model):
+    modeling = pytest.importorskip(f"transformers.models.{model}.modeling_{model}")
     x, dt, A_log, bias, limit = randn(B, T, H, V), head_gate, randn(H), randn(H), (0.1, 1.5)
     Bt, Ct = randn(B, T, 1, K), randn(B, T, 1, K).flip(1)
     out = modeling.mamba2_chunk_scan(x, dt, -A_log.exp(), Bt, Ct, chunk_size=8, dt_bias=bias, dt_softplus=True, dt_limit=limit)

@@ -134,6 +134,8 @@ def test_level_merge_counts_like_a_binary_counter():
         assert state.tolist() == [0, *(float(step & (1 << bit)) for bit in range(levels - 1))]
     assert [(row == 0).sum().item() for row in t.eigvals()] == [min(l + 2, levels) for l in level]  # noqa: E741
     assert tr.LevelMerge(tr.Scalar(torch.ones(3)), torch.tensor(-2), 4).eigvals().real.sum().item() == 12
+    by_head = tr.LevelMerge(tr.Scalar(torch.rand(2)), level[:, None], levels, time=-2)
+    assert by_head.batch_shape == (T, 2) and by_head.inner.time == -2 and by_head.window(2).batch_shape == (T - 1, 2)
 
 
 def test_shift_register_is_nilpotent():

@@ -175,6 +175,9 @@ def test_gradients(name):
 def test_products_of_two(case):
     a, b = make(case, (2, 3), 6, seed=0), make(case, (2, 3), 6, seed=1)
     assert_is(a @ b, a.dense() @ b.dense(), 1e-13)
+    one = a[0, 0] @ b[0, 0]
+    assert one.time == 0 and one.batch_shape == ()
+    assert_is(one, a.dense()[0, 0] @ b.dense()[0, 0], 1e-13)
     valid = torch.tensor([True, False, True])
     assert (replace(a, valid=valid.expand(2, 3)) @ b).valid.tolist() == [valid.tolist()] * 2 and (a @ b).valid is None
 
@@ -228,3 +231,13 @@ def test_errors(action, message):
         make(("rank_one", F64)) @ torch.ones(5, 5)
     with pytest.raises(TypeError):
         make(("rank_one", F64)).window(1.5)
+
+
+def test_compiles_as_one_graph():
+    def function(alpha, beta, k):
+        t = tr.RankOne(alpha, beta, k)
+        return t.eigvals(), t.horizon(), t.window(3).eigvals(), t[2:].eig().eigenvectors
+
+    inputs = decays(8), decays(8), randn(8, 6)
+    for got, expected in zip(torch.compile(function, backend="eager", fullgraph=True)(*inputs), function(*inputs), strict=True):
+        assert torch.equal(got, expected)

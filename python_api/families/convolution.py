@@ -10,7 +10,7 @@ from spectral_kernels.api.families.registry import family
 from spectral_kernels.api.transitions import Companion, ShiftRegister
 
 
-@family("Short convolution (LFM2, conv1d of every SSM)", "C9", cost="O(1)", range="0", source="arXiv:2511.23404; transformers Lfm2ShortConv")
+@family("Short convolution (LFM2, conv1d of every SSM)", "C9", cost="O(1)", range="0", source="transformers Lfm2ShortConv")
 def short_conv(weight: Tensor) -> ShiftRegister:
     """Causal depthwise convolution, ``y_t = sum_j w_j x_{t-j}``: the state is the last L - 1 inputs, shifted by one at every step.
 
@@ -27,7 +27,7 @@ def short_conv(weight: Tensor) -> ShiftRegister:
     Raises:
         TypeError, ValueError: for the type, dtype or shape of the tensor.
 
-    Source: LFM2 (Lfm2ShortConv in transformers); arXiv:2312.00752 for the convolution in front of a scan.
+    Source: LFM2, transformers Lfm2ShortConv; Gu & Dao, arXiv:2312.00752, for the convolution in front of a scan.
 
     >>> import torch, spectral_kernels as sk
     >>> t = sk.families.short_conv(torch.nn.Conv1d(6, 6, 4, groups=6).weight)
@@ -111,7 +111,7 @@ def autoregression(coefficients: Tensor) -> Companion:
     return Companion(_arguments.tensors("autoregression", {"coefficients": "... p"}, coefficients=coefficients)[0], time=None)
 
 
-@family("IIR filter (H3, distilled Hyena)", "C9", cost="O(n^3)", range="|lambda| < 1 where stable", source="arXiv:2310.18780; scipy.signal.lfilter")
+@family("IIR filter (distilled Hyena)", "C9", cost="O(n^3)", range="|lambda| < 1 where stable", source="arXiv:2310.18780; scipy.signal.lfilter")
 def iir(a: Tensor) -> Companion:
     """Recursive filter: ``a_0 y_t = b_0 x_t + ... + b_q x_{t-q} - a_1 y_{t-1} - ... - a_p y_{t-p}``; its poles, which b does not move.
 

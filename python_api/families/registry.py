@@ -78,5 +78,5 @@ def family(name: str, structure: str, *, cost: str, range: str, source: str, gau
 
 
 def families() -> dict[str, Family]:
-    """All families by the name of their function, in the order of the modules that `families` imports."""
+    """All families by the name of their function, in the order in which they were entered."""
     return dict(_FAMILIES)

@@ -13,8 +13,9 @@ MARKS = ("<!-- families -->", "<!-- end of families -->")
 
 
 def markdown() -> str:
-    """Both tables: the families, and the structures that they name."""
-    entries = families().values()
+    """Both tables: the families, from the simplest structure up and then by name, and the structures that they name."""
+    ids = list(STRUCTURES)
+    entries = sorted(families().values(), key=lambda f: (min(map(ids.index, f.structure)), f.name.lower()))
     header = ["family", "`sk.families.`", "structure", "cost per position and head", "eigenvalues", "gauge", "source"]
     lines = [[f.name, f"`{f.function.__name__}`", ", ".join(f.structure), f.cost, f.range, ", ".join(f.gauge), f.source] for f in entries]
     used = {s for f in entries for s in f.structure}

@@ -23,7 +23,7 @@ def multiply(later: Transition, earlier: Transition) -> Transition:
     if not (later.lti or earlier.lti or later.time == earlier.time):
         raise ValueError(f"transitions: expected a product along the same time axis, got {later.time} @ {earlier.time}")
     batch = torch.broadcast_shapes(later.batch_shape, earlier.batch_shape)
-    both = [t._map(lambda value, core: value.expand(*batch, *value.shape[value.dim() - core :]), time=None) for t in (later, earlier)]
+    both = [t._map(lambda value, core: value.expand((*batch, *value.shape[value.dim() - core :])), time=None) for t in (later, earlier)]
     product = both[0]._times(both[1])
     if product is None:
         product = Dense(both[0].dense() @ both[1].dense(), time=None)
@@ -66,13 +66,13 @@ def _products(block: Transition, w: int) -> Transition:
     while True:
         if w & length:
             part = _narrow(block, offset, max(0, T - w + 1))
-            result = part if result is None else part @ result
+            result = part if result is None else multiply(part, result)
             offset += length
         if 2 * length > w:
             assert result is not None  # the highest digit is 1
             return result
         left = max(0, T - 2 * length + 1)
-        block, length = _narrow(block, length, left) @ _narrow(block, 0, left), 2 * length
+        block, length = multiply(_narrow(block, length, left), _narrow(block, 0, left)), 2 * length
 
 
 def _dense_products(t: Transition, w: int) -> Dense:
