@@ -34,7 +34,7 @@ def log_linear_mamba2(g: Tensor, head_k_dim: int = 1, *, levels: int | None = No
     the output is read with are no part of the recurrence.
 
     Args:
-        g: ``(..., T, H)``, log decay, ``exp(A_log)`` and ``dt`` multiplied: as chunk_log_linear_attn takes it.
+        g: ``(..., T, H)``, log decay, ``-exp(A_log) dt`` of the layer: as chunk_log_linear_attn takes it.
         head_k_dim: K, the order of the state of one level.  1: one number per level.
         levels: L, the last axis of `level_scales`; None: as many as the positions need, ``ceil(log2 T) + 1``.
         offset: the position of the first token, where the sequence goes on from a state.

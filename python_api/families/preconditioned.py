@@ -91,7 +91,7 @@ def precond_gated_deltanet(
     return RankOne(alpha, alpha * beta, write, k, time=-2)
 
 
-@family("Preconditioned KDA", "C4", cost="O(n^2)", range="real; (-0.5, 1] for x = 1.5 and beta in [0, 1]", source="arXiv:2604.21100; fla PrecondKimiDeltaAttention")
+@family("Preconditioned KDA", "C4", cost="O(n^2)", range="real; (-0.5, 1] for x = 1.5 and beta in [0, 1]", source="arXiv:2604.21100; fla PrecondKDA")
 def precond_kda(
     k: Tensor,
     g: Tensor,

@@ -87,6 +87,6 @@ class KroneckerMomentum(Transition):
     def _combined(self, of_keys: Tensor, of_values: Tensor) -> Tensor:
         """``x (x) u`` of the vectors x ``(..., V, 2 K, 2 K)`` that belong to each u, in the order of `distinct`."""
         columns = torch.einsum("...jsc,...wj->...swjc", of_keys, of_values.to(of_keys.dtype)).flatten(-4, -3)
-        simple = min(self.k.shape[-1], 1) * 2  # the last columns of each u, its own two roots; the others are shared by all u
-        count = columns.shape[-1] - simple
+        own = min(self.k.shape[-1], 1) * 2  # the last columns of each u, its own two roots; the others are shared by all u
+        count = columns.shape[-1] - own
         return torch.cat([columns[..., :count].transpose(-2, -1).flatten(-2), columns[..., count:].flatten(-2)], -1)
