@@ -19,5 +19,7 @@ from spectral_kernels.api.transitions.momentum import Momentum as Momentum
 from spectral_kernels.api.transitions.products import cat as cat
 from spectral_kernels.api.transitions.rank_one import RankOne as RankOne
 from spectral_kernels.api.transitions.rotation import Rotation as Rotation
+from spectral_kernels.api.transitions.secular import BilinearLowRank as BilinearLowRank
+from spectral_kernels.api.transitions.secular import DiagonalPlusRankOne as DiagonalPlusRankOne
 from spectral_kernels.api.transitions.shift import Companion as Companion
 from spectral_kernels.api.transitions.shift import ShiftRegister as ShiftRegister
