@@ -224,8 +224,9 @@ def _secular_derivatives(d: Tensor, p: Tensor, origin: Tensor, offset: Tensor) -
     f = 1 + torch.where(member, zero, p / torch.where(member, one, gap)).sum(-2, keepdim=True)
     group_weight = torch.where(weightless, 1, torch.where(member, p, zero).sum(-2, keepdim=True))
     shared = torch.where(member, (1 - p / group_weight) / (size - 1).clamp(min=1), zero)
-    by_d = torch.where(deflated, torch.where(weightless, own.to(gap.dtype), shared), weight / total)
-    by_p = torch.where(deflated, torch.where(weightless & own, 1 / f, zero), -s * unit / total)
+    entry_by_d, entry_by_p = torch.where(weightless, own.to(shared.dtype), shared), torch.where(weightless & own, 1 / f, zero)
+    by_d = torch.where(deflated, entry_by_d.to(s.dtype), weight / total)
+    by_p = torch.where(deflated, entry_by_p.to(s.dtype), -s * unit / total)
     return by_d, by_p
 
 

@@ -30,9 +30,9 @@ class SecularVectors {
   SK_HD void of_entry(int i, int rank, T* x) const {
     const T d = ws_.d[i];
     auto member = [&](int k) { return ws_.d[k] == d; };
-    int first = i;  // the heaviest in c
+    int first = -1;  // the heaviest in c, the same for every rank
     for (int k = 0; k < ws_.n; ++k)
-      if (member(k) && lane_abs(c_[k]) > lane_abs(c_[first])) first = k;
+      if (member(k) && (first < 0 || lane_abs(c_[k]) > lane_abs(c_[first]))) first = k;
     for (int k = 0; k < ws_.n; k += W) store_lane<L>(x + k, L(0));
     const bool pole = ws_.group[i] >= 0;
     if (!pole && rank == 0)

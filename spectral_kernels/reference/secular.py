@@ -143,7 +143,7 @@ def secular_complex(d: Tensor, p: Tensor) -> Roots:
     wide = [x.to(torch.complex128).reshape(count, n) for x in (d, p)]
     parts = [torch.full_like(wide[0], complex("nan+nanj")), torch.zeros_like(wide[0], dtype=torch.int64), torch.full_like(wide[0], complex("nan+nanj"))]
     for m, (dm, pm) in enumerate(zip(*wide, strict=True)):
-        if bool((dm.isfinite() & pm.isfinite()).all()):
+        if n and bool((dm.isfinite() & pm.isfinite()).all()):
             for part, value in zip(parts, _complex_matrix(dm, pm), strict=True):
                 part[m] = value
     eigenvalues, origin, offset = (part.reshape(d.shape) for part in parts)
