@@ -157,6 +157,17 @@ def test_roots_solve_the_equation(case, dtype):
 
 
 @pytest.mark.isa
+def test_light_pole_beside_heavy_ones():
+    """The interpolant, which knows the light pole and the next one to the right, moves by factors of 2 through 200 orders of magnitude."""
+    d = torch.tensor([[1e-160, 1e-79, 0.33, 0.5], [1e-247, 1e-176, 0.64, 0.72], [0.4, 0.4 + 1e-15, 0.5, 0.6]], dtype=torch.float64)
+    p = torch.tensor([[0.5, 1e-150, 0.5, 0.5], [0.8, 1e-162, 0.8, 0.6], [0.5, 1e-40, 0.1, 0.1]], dtype=torch.float64)
+    for sign in (1, -1):
+        ours, definition = secular(sign * d, sign * p)[0], reference.secular(sign * d, sign * p)[0]
+        assert float((ours - definition).abs().max()) <= 1e-15
+        assert bool((ours.diff(dim=-1) >= 0).all())
+
+
+@pytest.mark.isa
 @pytest.mark.parametrize("n", [9, 130, 512])
 def test_values_of_large_matrices(n):
     d, b, c = signed_case("kda", n, batch=2)

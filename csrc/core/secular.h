@@ -123,12 +123,13 @@ SK_STEP void secular_poles(SecularWorkspace<real_t<L>>& ws, Sign sign, real_t<L>
   ws.update = sign != Sign::downdate;
   ws.exponent = largest > T(0) ? std::ilogb(largest) : 0;
   ws.exponent = ws.exponent < -reach ? -reach : ws.exponent > reach ? reach : ws.exponent;
-  const T inverse = std::ldexp(ws.update ? T(1) : T(-1), -ws.exponent);
+  const L inverse(std::ldexp(T(1), -ws.exponent)), turn(ws.update ? T(1) : T(-1));
+  for (int i = 0; i < n; i += W) store_lane<L>(ws.d + i, load_lane<L>(ws.d + i) * turn);
+  order_of<L>(ws.d, n, ws.order);  // before scaling, in which small numbers may become equal
   for (int i = 0; i < n; i += W) {
-    store_lane<L>(ws.d + i, load_lane<L>(ws.d + i) * L(inverse));
-    store_lane<L>(ws.p + i, load_lane<L>(ws.p + i) * L(inverse));
+    store_lane<L>(ws.d + i, load_lane<L>(ws.d + i) * inverse);
+    store_lane<L>(ws.p + i, load_lane<L>(ws.p + i) * (inverse * turn));
   }
-  order_of<L>(ws.d, n, ws.order);
 
   int m = 0, deflated = 0;
   T total = 0, gap = Machine<T>::largest;
@@ -247,7 +248,16 @@ SK_HD void secular_group(SecularWorkspace<real_t<L>>& ws, int k) {
   };
   L offset = inside(two_pole_root(lane_fma(rest, to_other, near_weight + other_weight), near_weight * to_other, rest, outer));
 
-  mask_t<L> active = L(0) == L(0);
+  // Where the interpolant falls behind, as beside a light pole with heavy ones next to it, or its derivative overflows, the interval is
+  // halved, in magnitude where its ends differ by orders of it.
+  auto halved = [&] {
+    const L near = lane_max(lane_select(from_left, low, -high), L(Machine<T>::safmin)), far = lane_select(from_left, high, -low);
+    const L middle = lane_select(far > L(T(16)) * near, lane_sqrt(near) * lane_sqrt(far), L(T(0.5)) * (near + far));
+    return lane_copysign(middle, side);
+  };
+
+  mask_t<L> active = L(0) == L(0), was_halved = L(0) != L(0);
+  L before(Machine<T>::largest);
   constexpr int limit = 120;
   const L small_step(sizeof(T) == 4 ? T(8.6e-5) : T(3.7e-9));  // sqrt(ulp) / 4: the error of what follows is its square
   for (int iteration = 0; iteration < limit; ++iteration) {
@@ -263,10 +273,13 @@ SK_HD void secular_group(SecularWorkspace<real_t<L>>& ws, int k) {
     const L A = lane_fma(v.f, near + other, -(product * v.slope)), B = v.f * product;
     const L ratio = near_weight / near;
     const L C = (v.f - other * v.slope) + ratio * ((other - near) / near);
-    const L next = inside(offset + two_pole_root(A, B, C, outer));
+    was_halved = (!was_halved & (lane_abs(v.f) > L(T(0.25)) * before)) | !(v.slope <= L(Machine<T>::largest * T(0x1p-20)));
+    before = lane_abs(v.f);
+    L next = inside(offset + two_pole_root(A, B, C, outer));
+    if (lane_any(active & was_halved)) next = lane_select(was_halved, halved(), next);
     const L step = lane_abs(next - offset);
     offset = lane_select(active, next, offset);
-    active = active & !(step <= small_step * lane_abs(next));
+    active = active & (was_halved | !(step <= small_step * lane_abs(next)));
     if (!lane_any(active)) break;
   }
   store_lane<L>(ws.offset + k, offset);

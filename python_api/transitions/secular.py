@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels import ops
+from spectral_kernels.api import sharding
 from spectral_kernels.api.linalg import EigResult
 from spectral_kernels.api.transitions.base import Distinct, Transition
 
@@ -64,6 +65,7 @@ class DiagonalPlusRankOne(Transition):
         return torch.diag_embed(self.d) + self.b.unsqueeze(-1) * self.c.unsqueeze(-2)
 
     def distinct(self) -> Distinct:
+        sharding.register_where_used()
         solve = ops.secular_complex if self.sign is None else ops.secular
         return Distinct(solve(self.d, self.b * self.c)[0], (1,) * self.size)
 
@@ -71,6 +73,7 @@ class DiagonalPlusRankOne(Transition):
         differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in (self.d, self.b, self.c))
         if self.sign is None or differentiated:
             return super()._solve(left=left, right=right)
+        sharding.register_where_used()
         values, V, U, info = ops.secular_eig(self.d, self.b, self.c, left, right)
         return EigResult(_complex(values), _complex(V) if right else None, _complex(U) if left else None, info)
 
@@ -121,6 +124,7 @@ class BilinearLowRank(Transition):
         return torch.linalg.solve(eye - half, eye + half)
 
     def _continuous(self) -> tuple[Tensor, Tensor, Tensor]:
+        sharding.register_where_used()
         return ops.secular_complex(self.Lambda, _complex(-self.P.abs() ** 2))
 
     def distinct(self) -> Distinct:
