@@ -1,4 +1,16 @@
-"""One function per model family: its tensors, as the reference implementation names them, to a transition."""
+"""One function per model family: its tensors, as the reference implementation names them, to a transition.
+
+What all of them share:
+
+- Axes: ``[B, T, H, ...]``, with any number of leading axes in place of B.  What does not depend on the position (LTI) has no T.
+- Log decays: `g` (`gk`, `w`) is the logarithm of the decay, as the kernels of the families take it.  Where a layer has raw logits, these
+  are another keyword of the layer's name for them, with the layer's activation applied here; give one of the two.
+- float16 and bfloat16 are computed in float32; tensors of several dtypes in the widest of them.
+- `valid`: False at the first position of families whose eigenvalue is a ratio over two positions.  ``dataclasses.replace(t, valid=mask,
+  multiplicity=V)`` puts in what the tensors do not say: padding, and the width of the state's other axis.
+- Errors: TypeError for the type, dtype or device of an argument, and where of two arguments not exactly one is given; ValueError for shapes and values.
+  The data never raises: NaN in gives NaN out, at that position alone.
+"""
 
 from __future__ import annotations
 
