@@ -71,11 +71,4 @@ SK_HD double log_of_sum(double max, double sum, double rest) {
   return ln2 * (max + log2(sum + rest));
 }
 
-// ln(e^a + e^b).
-SK_HD double log_add_exp(double a, double b) {
-  const double large = a > b ? a : b, small = a > b ? b : a;
-  if (large == -std::numeric_limits<double>::infinity()) return a + b;
-  return large + log1p(exp(small - large));
-}
-
 }  // namespace sk

@@ -45,7 +45,7 @@ template <class T>
 struct Attention {
   Broadcast<T> q, k, bias;
   Broadcast<int64_t> start, end;
-  Broadcast<double> key_bias, sink;
+  Broadcast<double> key_bias;
   int64_t heads, group, queries, keys, depth;  // group: query heads of one key head
   int64_t q_step, k_step;                      // strides of the depth
   double scale, softcap;
@@ -165,9 +165,7 @@ class QueryBlocks {
   void write(int64_t b, int64_t h, int64_t first, int count, double reference, const sk::RunningSum<L>& sum) const {
     double* out = a_.out + (b * a_.heads + h) * a_.queries + first;
     for (int w = 0; w < count; ++w) {
-      double lse = sk::log_of_sum(sk::lane_get(sum.max, w), sk::lane_get(sum.sum, w), sk::lane_get(sum.rest, w)) + reference;
-      if (a_.sink.p) lse = sk::log_add_exp(lse, *a_.sink.at(b, h, first + w));
-      out[w] = lse == std::numeric_limits<double>::infinity() ? std::numeric_limits<double>::quiet_NaN() : lse;
+      out[w] = sk::log_of_sum(sk::lane_get(sum.max, w), sk::lane_get(sum.sum, w), sk::lane_get(sum.rest, w)) + reference;
     }
   }
 
@@ -187,11 +185,11 @@ void solve(const Attention<sk::real_t<L>>& a, int64_t batch) {
 
 template <class T>
 void run(const Tensor& q, const Tensor& k, const Tensor& start, const Tensor& end, const std::optional<Tensor>& bias,
-         const std::optional<Tensor>& key_bias, const std::optional<Tensor>& sink, double scale, double softcap, Tensor& out) {
+         const std::optional<Tensor>& key_bias, double scale, double softcap, Tensor& out) {
   constexpr int W = sk::register_bytes / int(sizeof(T));
   const Attention<T> a{broadcast<T>(q), broadcast<T>(k), broadcast<T>(bias), broadcast<int64_t>(start), broadcast<int64_t>(end),
-                       broadcast<double>(key_bias), broadcast<double>(sink), q.size(1), q.size(1) / k.size(1), q.size(2), k.size(2), q.size(3),
-                       q.stride(3), k.stride(3), scale, softcap, static_cast<double*>(out.mutable_data_ptr())};
+                       broadcast<double>(key_bias), q.size(1), q.size(1) / k.size(1), q.size(2), k.size(2), q.size(3), q.stride(3), k.stride(3),
+                       scale, softcap, static_cast<double*>(out.mutable_data_ptr())};
   if (a.queries > W)
     solve<sk::SimdLane<T, W, registers_of_queries>>(a, q.size(0));
   else
@@ -209,9 +207,9 @@ void check(const Tensor& t, const char* name, ScalarType dtype, std::initializer
   }
 }
 
-// q (B, H, T, D), k (B, Hk, S, D), start and end (B, T) int64, bias (B, H, T, S), key_bias (B, H, S), sink (B, H, T) -> (B, H, T) float64.
+// q (B, H, T, D), k (B, Hk, S, D), start and end (B, T) int64, bias (B, H, T, S), key_bias (B, H, S) -> (B, H, T) float64.
 Tensor attention_lse(const Tensor& q, const Tensor& k, const Tensor& start, const Tensor& end, std::optional<Tensor> bias,
-                     std::optional<Tensor> key_bias, std::optional<Tensor> sink, double scale, double softcap) {
+                     std::optional<Tensor> key_bias, double scale, double softcap) {
   const ScalarType dtype = q.scalar_type();
   STD_TORCH_CHECK(q.dim() == 4 && k.dim() == 4 && k.size(1) > 0 && q.size(1) % k.size(1) == 0 && q.size(0) == k.size(0) && q.size(3) == k.size(3),
                   "spectral_kernels::attention_lse: expected q (B, H, T, D) and k (B, Hk, S, D) with H a multiple of Hk");
@@ -223,10 +221,9 @@ Tensor attention_lse(const Tensor& q, const Tensor& k, const Tensor& start, cons
   check(end, "end", ScalarType::Long, {B, T});
   if (bias) check(*bias, "bias", dtype, {B, H, T, S});
   if (key_bias) check(*key_bias, "key_bias", ScalarType::Double, {B, H, S});
-  if (sink) check(*sink, "sink", ScalarType::Double, {B, H, T});
   std::vector<int64_t> shape{B, H, T};
   Tensor out = torch::stable::new_empty(q, shape, ScalarType::Double);
-  if (B * H * T > 0) (dtype == ScalarType::Float ? run<float> : run<double>)(q, k, start, end, bias, key_bias, sink, scale, softcap, out);
+  if (B * H * T > 0) (dtype == ScalarType::Float ? run<float> : run<double>)(q, k, start, end, bias, key_bias, scale, softcap, out);
   return out;
 }
 

@@ -7,8 +7,8 @@ With :math:`\eta_i = \sum_j \exp(s_{ij})` over the keys that query i sees, causa
 .. math:: s_{ij} = c \tanh(\sigma\, q_i^T k_j / c) + \beta_{ij} + b_j
 
 (without a cap: :math:`\sigma\, q_i^T k_j + \beta_{ij} + b_j`).  Every mask that models use for a run of keys (causal, sliding window, padding,
-packed documents, prefixes) says that query i sees the keys :math:`start_i \le j < end_i`; holes are a bias of -inf.  The attention sink is one more
-logit.  A decay of the past, :math:`s_{ij} + F_i - F_j`, as in ALiBi and the forgetting attention, is the bias :math:`b_j = -F_j` alone: what a row has in
+packed documents, prefixes) says that query i sees the keys :math:`start_i \le j < end_i`; holes are a bias of -inf.  An attention sink is one more
+logit, which needs no kernel: :math:`\log(e^{L_i} + e^{sink})`.  A decay of the past, :math:`s_{ij} + F_i - F_j`, as in ALiBi and the forgetting attention, is the bias :math:`b_j = -F_j` alone: what a row has in
 common is added to :math:`L_i`, and cancels against the decay in :math:`e^{F_i - F_{i-1}} \eta_{i-1} / \eta_i`.
 """
 
@@ -44,7 +44,6 @@ def attention_lse(
     end: Tensor,
     bias: Tensor | None = None,
     key_bias: Tensor | None = None,
-    sink: Tensor | None = None,
     scale: float = 1.0,
     softcap: float = 0.0,
 ) -> Tensor:
@@ -54,13 +53,10 @@ def attention_lse(
         q: ``(B, H, T, D)``.
         k: ``(B, Hk, S, D)``; query head h reads key head ``h // (H / Hk)``.
         start, end: int64, ``(B, T)``: query i sees the keys ``start_i <= j < end_i``.
-        bias: added to the logits, ``(B, H, T, S)``; any axis of this and the following may be 1.
+        bias: added to the logits, ``(B, H, T, S)``; any axis of this and the next may be 1.
         key_bias: float64, ``(B, H, S)``: added to the logits of a key.
-        sink: float64, ``(B, H, T)``: one more logit per query.
         scale, softcap: sigma and c of the head of this file; c = 0: no cap.
     """
     s = logits(q, k, start, end, bias, key_bias, scale, softcap)
-    if sink is not None:
-        s = torch.cat([s, sink.double().expand(s.shape[:-1])[..., None]], -1)
     lse = torch.logsumexp(s, -1) if s.shape[-1] else s.new_full(s.shape[:-1], -math.inf)
     return torch.where(lse == math.inf, math.nan, lse)
