@@ -80,19 +80,19 @@ class QueryBlocks {
       least_end = std::min(least_end, e), most_end = std::max(most_end, e);
     }
     const double* key_bias = a_.key_bias.p ? a_.key_bias.at(b, h) : nullptr;
-    const double reference = key_bias ? reference_of(key_bias, most_end) : 0.0;
+    for (int w = 0; w < W; ++w) reference_[w] = key_bias ? last_finite(key_bias, int64_t(sk::lane_get(end, w))) : 0.0;
     sk::RunningSum<L> sum;
     for (int64_t j = least_start / tile_keys * tile_keys; j < most_end; j += tile_keys) {
       const int keys = int(std::min<int64_t>(tile_keys, most_end - j));
       L* s = logits();
       scores(b, h / a_.group, j, keys, s);
       if (a_.softcap > 0) sk::soft_cap(s, keys, T(a_.softcap * log2_e));
-      if (key_bias) add_key_bias(key_bias + j * a_.key_bias.stride[2], reference, keys, s);
+      if (key_bias) add_key_bias(key_bias + j * a_.key_bias.stride[2], keys, s);
       if (a_.bias.p) add_bias(b, h, first, count, j, keys, s);
       if (j < most_start || j + keys > least_end) sk::mask_outside(s, keys, j, start, end);
       sk::absorb(sum, s, keys);
     }
-    write(b, h, first, count, reference, sum);
+    write(b, h, first, count, sum);
   }
 
  private:
@@ -138,18 +138,32 @@ class QueryBlocks {
     return packed;
   }
 
-  // Cumulative gates grow with the position; relative to a key that the block's last query sees they fit in T.
-  double reference_of(const double* key_bias, int64_t most_end) const {
-    for (int64_t j = most_end - 1; j >= 0 && j >= most_end - tile_keys; --j)
+  // The bias of the last key that a query sees: cumulative gates grow with the position, and relative to that key those of the
+  // keys with weight are small.
+  double last_finite(const double* key_bias, int64_t end) const {
+    for (int64_t j = end - 1; j >= 0 && j >= end - tile_keys; --j)
       if (std::isfinite(key_bias[j * a_.key_bias.stride[2]])) return key_bias[j * a_.key_bias.stride[2]];
     return 0.0;
   }
 
-  void add_key_bias(const double* key_bias, double reference, int keys, L* s) const {
+  // Adds key_bias[j] - reference of each query as the sum of two differences from the tile's first bias, each of a high and a low
+  // part, so that the rounding is that of the result.
+  void add_key_bias(const double* key_bias, int keys, L* s) const {
     const L none(-std::numeric_limits<T>::infinity());
+    const double origin = std::isfinite(key_bias[0]) ? key_bias[0] : 0.0;
+    L high, low;
+    for (int w = 0; w < W; ++w) {
+      const double x = (origin - reference_[w]) * log2_e;
+      sk::lane_set(high, w, T(x));
+      sk::lane_set(low, w, T(x - double(T(x))));
+    }
     for (int c = 0; c < keys; ++c) {
-      const T x = T((key_bias[c * a_.key_bias.stride[2]] - reference) * log2_e);
-      s[c] = x == -std::numeric_limits<T>::infinity() ? none : s[c] + L(x);  // a masked key may hold NaN
+      const double x = (key_bias[c * a_.key_bias.stride[2]] - origin) * log2_e;
+      const T x_high = T(x);
+      if (x_high == -std::numeric_limits<T>::infinity())
+        s[c] = none;  // a masked key may hold NaN
+      else
+        s[c] = s[c] + ((L(x_high) + high) + (L(T(x - double(x_high))) + low));
     }
   }
 
@@ -162,15 +176,16 @@ class QueryBlocks {
     }
   }
 
-  void write(int64_t b, int64_t h, int64_t first, int count, double reference, const sk::RunningSum<L>& sum) const {
+  void write(int64_t b, int64_t h, int64_t first, int count, const sk::RunningSum<L>& sum) const {
     double* out = a_.out + (b * a_.heads + h) * a_.queries + first;
     for (int w = 0; w < count; ++w) {
-      out[w] = sk::log_of_sum(sk::lane_get(sum.max, w), sk::lane_get(sum.sum, w), sk::lane_get(sum.rest, w)) + reference;
+      out[w] = sk::log_of_sum(sk::lane_get(sum.max, w), sk::lane_get(sum.sum, w), sk::lane_get(sum.rest, w)) + reference_[w];
     }
   }
 
   const Attention<T>& a_;
   sk::Scratch q_scratch_, k_scratch_;
+  double reference_[W];
 };
 
 template <class L>

@@ -111,9 +111,9 @@ def norm_attention(n: Tensor, offset: Tensor | None = None, *, norm_fn: str = "s
     Source: arXiv:2405.15731; arXiv:2510.09379.
 
     >>> import torch, spectral_kernels as sk
-    >>> n = torch.tensor([[0.0], [1.0], [0.0]])
+    >>> n = torch.tensor([[0.0], [1.0], [0.0]], dtype=torch.float64)
     >>> sk.families.norm_attention(n, norm_fn="exp", parameterisation="2405.15731").eigvals().real.flatten().round(decimals=3).tolist()
-    [0.0, 0.367999994754791, 2.7179999351501465]
+    [0.0, 0.368, 2.718]
     """
     name = "norm_attention"
     choice(name, "parameterisation", parameterisation, ("2510.09379", "2405.15731"))
