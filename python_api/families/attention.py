@@ -204,7 +204,7 @@ def _path_log_normaliser(q: Tensor, k: Tensor, w: Tensor, beta: Tensor, key_bias
     In chunks: within one, its keys walk along with the queries; keys of earlier chunks come carried to its beginning, where each query meets
     them by ``(H_i ... H_first)^T q_i``.
     """
-    (B, H, T, D), C = q.shape, _PATH_CHUNK
+    T, D, C = q.shape[2], q.shape[3], _PATH_CHUNK
     missing = -T % C
     q, k, w = (pad(x, (0, 0, 0, missing)).unflatten(2, (-1, C)) for x in (q, k, w))
     beta = pad(beta, (0, missing)).unflatten(2, (-1, C))
@@ -269,9 +269,9 @@ def path_attention(q: Tensor, k: Tensor, w: Tensor, beta: Tensor, g: Tensor | No
     _checked_heads(name, q, k)
     (B, T, H, D), groups = q.shape, q.shape[2] // k.shape[2]
     scale = D**-0.5 if scale is None else scale
-    wide = (x.repeat_interleave(groups, 2).transpose(1, 2) for x in (k, w, beta))
+    wide_k, wide_w, wide_beta = (x.repeat_interleave(groups, 2).transpose(1, 2) for x in (k, w, beta))
     key_bias = -scale * gates.double().expand(B, T, H).cumsum(1).transpose(1, 2)
-    lse = _path_log_normaliser(q.transpose(1, 2), *wide, key_bias, scale) if T else q.new_zeros(B, H, 0, dtype=torch.float64)
+    lse = _path_log_normaliser(q.transpose(1, 2), wide_k, wide_w, wide_beta, key_bias, scale) if T else q.new_zeros(B, H, 0, dtype=torch.float64)
     seen = sight(name, (B, T, T), q.device)
     return PathAttention(RankOne(torch.ones_like(beta), beta, w), _ratio(lse, lse, seen.continues, q.dtype))
 

@@ -48,13 +48,15 @@ library.impl("attention_lse", _attention_lse, "CompositeExplicitAutograd")
 # Fake kernel
 
 
-@torch.library.register_fake("spectral_kernels::attention_lse", lib=library)
 def _attention_lse_fake(q: Tensor, k: Tensor, *_: Any) -> Tensor:
     torch._check(
         q.dim() == 4 and k.dim() == 4 and q.shape[0] == k.shape[0] and q.shape[3] == k.shape[3] and q.shape[1] % k.shape[1] == 0,
         lambda: f"spectral_kernels::attention_lse: expected q (B, H, T, D) and k (B, Hk, S, D) with H a multiple of Hk, got {tuple(q.shape)} and {tuple(k.shape)}",
     )
     return q.new_empty(q.shape[:-1], dtype=torch.float64)
+
+
+torch.library.register_fake("spectral_kernels::attention_lse", _attention_lse_fake, lib=library)
 
 
 # Autograd: dL_i/ds_ij = exp(s_ij - L_i), and the chain rule through the definition of s_ij, recomputed

@@ -6,10 +6,11 @@ With :math:`\eta_i = \sum_j \exp(s_{ij})` over the keys that query i sees, causa
 
 .. math:: s_{ij} = c \tanh(\sigma\, q_i^T k_j / c) + \beta_{ij} + b_j
 
-(without a cap: :math:`\sigma\, q_i^T k_j + \beta_{ij} + b_j`).  Every mask that models use for a run of keys (causal, sliding window, padding,
-packed documents, prefixes) says that query i sees the keys :math:`start_i \le j < end_i`; holes are a bias of -inf.  An attention sink is one more
-logit, which needs no kernel: :math:`\log(e^{L_i} + e^{sink})`.  A decay of the past, :math:`s_{ij} + F_i - F_j`, as in ALiBi and the forgetting attention, is the bias :math:`b_j = -F_j` alone: what a row has in
-common is added to :math:`L_i`, and cancels against the decay in :math:`e^{F_i - F_{i-1}} \eta_{i-1} / \eta_i`.
+(without a cap: :math:`\sigma\, q_i^T k_j + \beta_{ij} + b_j`).  Every mask that models use for a run of keys (causal, sliding window, padding, packed
+documents, prefixes) says that query i sees the keys :math:`start_i \le j < end_i`; holes are a bias of -inf.  An attention sink is one more
+logit, which needs no kernel: :math:`\log(e^{L_i} + e^{sink})`.  A decay of the past, :math:`s_{ij} + F_i - F_j`, as in ALiBi and the forgetting
+attention, is the bias :math:`b_j = -F_j` alone: what a row has in common is added to :math:`L_i`, and cancels against the decay in
+:math:`e^{F_i - F_{i-1}} \eta_{i-1} / \eta_i`.
 """
 
 from __future__ import annotations
