@@ -71,6 +71,12 @@ def test_kernel_is_the_definition(option, dtype, sight):
         torch.testing.assert_close(found, expected, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype] / 10)
 
 
+@pytest.mark.isa
+def test_the_extension_has_the_kernel():
+    """Without it the definition would serve, and pass."""
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("spectral_kernels::attention_lse", "CPU")
+
+
 def test_definition_against_a_loop():
     q, k, _, _ = inputs(T=5, S=9, dtype=torch.float64)
     start, end = ragged(2, 5, 9)

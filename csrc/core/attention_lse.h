@@ -8,11 +8,14 @@
 
 namespace sk {
 
+template <class T>
+constexpr T infinity = std::numeric_limits<T>::infinity();
+
 // Sum of 2^logit over the keys so far, as (sum + rest) 2^max: `rest` holds what rounding took from `sum`, so that rows of
 // 10^5 keys do not drift.  max = -inf: no key so far.
 template <class L>
 struct RunningSum {
-  L max = L(-std::numeric_limits<real_t<L>>::infinity());
+  L max = L(-infinity<real_t<L>>);
   L sum = L(0);
   L rest = L(0);
 };
@@ -35,7 +38,7 @@ SK_HD void logits_of_keys(const L* q, const real_t<L>* k, int64_t row, int64_t d
 // Logits of keys outside [start, end) become -inf; `first` is the key of logits[0].  Keys are numbers of the lane.
 template <class L>
 SK_HD void mask_outside(L* logits, int keys, int64_t first, L start, L end) {
-  const L none(-std::numeric_limits<real_t<L>>::infinity());
+  const L none(-infinity<real_t<L>>);
   for (int j = 0; j < keys; ++j) {
     const L key(real_t<L>(first + j));
     logits[j] = lane_select((key >= start) & (key < end), logits[j], none);
@@ -50,7 +53,7 @@ SK_HD void soft_cap(L* logits, int keys, real_t<L> cap_base_2) {
 
 template <class L>
 SK_HD void absorb(RunningSum<L>& s, const L* logits, int keys) {
-  const L none(-std::numeric_limits<real_t<L>>::infinity());
+  const L none(-infinity<real_t<L>>);
   L max = s.max;
   for (int j = 0; j < keys; ++j) max = lane_max(logits[j], max);  // NaN is left out here and comes in by the sum
   const L base = lane_select(max == none, L(0), max);
@@ -67,7 +70,7 @@ SK_HD void absorb(RunningSum<L>& s, const L* logits, int keys) {
 // ln of (sum + rest) 2^max; -inf without a key, NaN where a logit was NaN or +inf.
 SK_HD double log_of_sum(double max, double sum, double rest) {
   constexpr double ln2 = 0.69314718055994530942;
-  if (max == -std::numeric_limits<double>::infinity()) return sum == 0 ? max : sum + rest;  // NaN logits alone leave max alone
+  if (max == -infinity<double>) return sum == 0 ? max : sum + rest;  // NaN logits alone leave max alone
   return ln2 * (max + log2(sum + rest));
 }
 

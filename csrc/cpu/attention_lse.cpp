@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <optional>
 #include <vector>
 
@@ -149,7 +148,7 @@ class QueryBlocks {
   // Adds key_bias[j] - reference of each query as the sum of two differences from the tile's first bias, each of a high and a low
   // part, so that the rounding is that of the result.
   void add_key_bias(const double* key_bias, int keys, L* s) const {
-    const L none(-std::numeric_limits<T>::infinity());
+    const L none(-sk::infinity<T>);
     const double origin = std::isfinite(key_bias[0]) ? key_bias[0] : 0.0;
     L high, low;
     for (int w = 0; w < W; ++w) {
@@ -160,7 +159,7 @@ class QueryBlocks {
     for (int c = 0; c < keys; ++c) {
       const double x = (key_bias[c * a_.key_bias.stride[2]] - origin) * log2_e;
       const T x_high = T(x);
-      if (x_high == -std::numeric_limits<T>::infinity())
+      if (x_high == -sk::infinity<T>)
         s[c] = none;  // a masked key may hold NaN
       else
         s[c] = s[c] + ((L(x_high) + high) + (L(T(x - double(x_high))) + low));
@@ -168,7 +167,7 @@ class QueryBlocks {
   }
 
   void add_bias(int64_t b, int64_t h, int64_t first, int count, int64_t j, int keys, L* s) const {
-    const L none(-std::numeric_limits<T>::infinity());
+    const L none(-sk::infinity<T>);
     for (int c = 0; c < keys; ++c) {
       L x;
       for (int w = 0; w < W; ++w) sk::lane_set(x, w, a_.bias.at(b, h, first + std::min(w, count - 1))[(j + c) * a_.bias.stride[3]]);
