@@ -261,7 +261,7 @@ def test_the_papers_released_routine():
     q, k, _ = qkv(H=2, T=64, D=16, dtype=torch.float32)
     t = families.softmax_attention(q, k, paper_compat=True)
     torch.testing.assert_close(eigenvalues(t)[:, 1:].double(), released_routine(q, k), rtol=1e-5, atol=0)
-    d = families.paper_difference(q, k)
+    d = families.attention.paper_difference(q, k)
     exact, released = expected(causal(logits(q.double(), k.double())))[:, 1:], released_routine(q, k)
     deviation = ((released - exact).abs() / exact).transpose(1, 2).transpose(0, 1).flatten(1).median(1).values
     torch.testing.assert_close(d.deviation, deviation, rtol=1e-3, atol=0)
@@ -326,15 +326,6 @@ def test_quadratic_features(family, monkeypatch):
     assert not t.valid[:, 0].any() and t.valid[:, 1:].all()
 
 
-def test_slots():
-    s = randn(2, 6, 3, 4)
-    z = s.exp().cumsum(1)
-    torch.testing.assert_close(families.abc(s).eigvals().real[:, 1:], (z[:, :-1] / z[:, 1:]))
-    g = logsigmoid(s) / 16
-    torch.testing.assert_close(families.gsa(f=s).eigvals().real, g.exp())
-    assert torch.equal(families.gsa(g).value, families.gsa(f=s).value)
-
-
 def test_gradients_reach_the_tensors():
     q, k, _ = qkv(B=1, T=5, H=2, Hk=1, D=3)
     g, sink, w, beta = logsigmoid(randn(1, 5, 2, seed=4)), randn(2, seed=5), randn(1, 5, 1, 3, seed=6), torch.rand(1, 5, 1, dtype=torch.float64)
@@ -375,7 +366,6 @@ def test_empty_and_one(B, T):
         families.linear_attention(q, same),
         families.norm_attention(g),
         families.based(q, same),
-        families.abc(q),
     ):
         assert t.eigvals().shape[:3] == (B, T, 4)
         assert not t.valid.any()

@@ -47,12 +47,15 @@ def released_eigenvalues(q: Tensor, k: Tensor) -> Tensor:
 
 
 def released_routine(q: NDArray[np.float32], k: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The released routine, from its description: the mask multiplies the scores, rows of n x n, exponentials in float64; lambda ``(batch, n - 1)``."""
-    scores = np.einsum("btd,bsd->bts", q, k, optimize=True)
-    scores = scores * np.tril(np.ones(scores.shape[-2:], scores.dtype))
-    largest = scores.max(-1)
-    nu = np.exp((scores - largest[..., None]).astype(np.float64)).sum(-1)
-    return nu[:, :-1] / nu[:, 1:] * np.exp((largest[:, :-1] - largest[:, 1:]).astype(np.float64))
+    """The released routine, from its description: lambda ``(batch, n - 1)``.
+
+    Scores ``(n, n, heads)`` in the dtype of q; a mask of float64 numbers multiplies them, and from there all is float64.
+    """
+    n = q.shape[1]
+    scores = np.einsum("htd,hsd->tsh", q, k, optimize=True) * np.tril(np.ones((n, n)))[..., None]
+    largest = scores.max(1)
+    nu = np.nan_to_num(np.exp(scores - largest[:, None])).sum(1)
+    return (nu[:-1] / nu[1:] * np.exp(largest[:-1] - largest[1:])).T
 
 
 FLASH = Opponent("torch", "torch's flash attention, which returns the log-sum-exp and reads the values too", flash, serial=False)

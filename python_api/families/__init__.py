@@ -14,15 +14,10 @@ What all of them share:
 
 from __future__ import annotations
 
-from spectral_kernels.api.families.attention import PaperDifference as PaperDifference
-from spectral_kernels.api.families.attention import PathAttention as PathAttention
 from spectral_kernels.api.families.attention import forgetting_attention as forgetting_attention
-from spectral_kernels.api.families.attention import paper_difference as paper_difference
 from spectral_kernels.api.families.attention import path_attention as path_attention
 from spectral_kernels.api.families.attention import softmax_attention as softmax_attention
-from spectral_kernels.api.families.linear import abc as abc
 from spectral_kernels.api.families.linear import based as based
-from spectral_kernels.api.families.linear import gsa as gsa
 from spectral_kernels.api.families.linear import linear_attention as linear_attention
 from spectral_kernels.api.families.linear import norm_attention as norm_attention
 from spectral_kernels.api.families.linear import rebased as rebased

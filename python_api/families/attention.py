@@ -55,7 +55,7 @@ def _checked_heads(name: str, q: Tensor, k: Tensor) -> None:
 @family(
     "softmax attention (Llama, GPT-2, Qwen, Gemma, gpt-oss, MLA)",
     "C0",
-    cost="O(T d) per position, no T x T array",
+    cost="O(T d), O(T) memory",
     range="(0, inf)",
     gauge="normalised",
     source="arXiv:1706.03762; as a recurrence arXiv:2405.15731, arXiv:2510.09379",
@@ -140,7 +140,7 @@ def softmax_attention(
 @family(
     "forgetting attention (FoX)",
     "C0",
-    cost="O(T d) per position, no T x T array",
+    cost="O(T d), O(T) memory",
     range="(0, inf)",
     gauge="normalised",
     source="arXiv:2503.02130; fla forgetting_attn",
@@ -230,7 +230,7 @@ def _path_log_normaliser(q: Tensor, k: Tensor, w: Tensor, beta: Tensor, key_bias
 @family(
     "PaTH attention",
     "C0, C3",
-    cost="O(T d) per position, no T x T array",
+    cost="O(T d), O(T) memory",
     range="path: 1 and 1 - beta in (-1, 1); attention: (0, inf)",
     gauge="raw, normalised",
     source="arXiv:2505.16381; fla path_attn",
@@ -249,8 +249,8 @@ def path_attention(q: Tensor, k: Tensor, w: Tensor, beta: Tensor, g: Tensor | No
         scale: None: ``D ** -0.5``.
 
     Returns:
-        `PathAttention`: `RankOne` ``(B, T, Hk)``, eigenvalues 1 and ``1 - beta |w|^2`` in (-1, 1), gauge raw; and `Scalar` ``(B, T, H)`` as
-        `softmax_attention` gives it, gauge normalised.
+        `PathAttention`: `path`, a `RankOne` ``(B, T, Hk)``, and `attention`, a `Scalar` ``(B, T, H)`` as `softmax_attention` gives it.
+        Eigenvalues real: of the path 1, D - 1 times, and ``1 - beta |w|^2`` in (-1, 1); of the attention in (0, inf).  Gauge: raw, and normalised.
 
     Raises:
         TypeError, ValueError: for the type, dtype, device or shape of a tensor.
@@ -296,7 +296,7 @@ def paper_difference(q: Tensor, k: Tensor, **options: Any) -> PaperDifference:
         options: of `softmax_attention`, for the exact one: what the model does, and the released routine leaves out.
 
     >>> import torch, spectral_kernels as sk
-    >>> d = sk.families.paper_difference(torch.zeros(1, 65, 1, 8), torch.zeros(1, 65, 1, 8))  # uniform: t / (t + 1), where the routine says 1
+    >>> d = sk.families.attention.paper_difference(torch.zeros(1, 65, 1, 8), torch.zeros(1, 65, 1, 8))  # uniform: t / (t + 1); the routine says 1
     >>> d.exact[0].count_nonzero().item(), d.released[0].tolist(), d.deviation.round(decimals=4).tolist()
     (2, [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [0.0303])
     """

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu, logsigmoid, pad, relu, softplus
 
-from spectral_kernels.api.families._arguments import choice, one_of, tensors
+from spectral_kernels.api.families._arguments import choice, tensors
 from spectral_kernels.api.families.registry import family
-from spectral_kernels.api.transitions import Diagonal, Scalar
+from spectral_kernels.api.transitions import Scalar
 
 _CHUNK = 128
 _FEATURES = {"elu": lambda x: elu(x) + 1, "relu": relu, "identity": lambda x: x}
@@ -38,7 +38,7 @@ def _log_ratio(log_eta: Tensor, dtype: torch.dtype) -> Scalar:
 @family(
     "linear attention",
     "C0",
-    cost="O(d) per position",
+    cost="O(d)",
     range="(0, inf); 1 without the normaliser",
     gauge="raw, normalised",
     source="arXiv:2006.16236, arXiv:2510.09379; fla linear_attn",
@@ -84,7 +84,7 @@ def linear_attention(
 @family(
     "norm attention",
     "C0",
-    cost="O(1) per position",
+    cost="O(1)",
     range="(0, inf); (1/e, e) with sigmoid (2025)",
     gauge="normalised",
     source="arXiv:2405.15731, arXiv:2510.09379",
@@ -139,7 +139,7 @@ def _polynomial_normaliser(q: Tensor, k: Tensor, coefficients: tuple[float, floa
     return torch.cat(parts, -1).transpose(-1, -2) if parts else q.new_zeros(q.shape[:-1]).transpose(-1, -2)
 
 
-@family("Based", "C0", cost="O(d^2) per position", range="(0, inf)", gauge="normalised", source="arXiv:2402.18668; fla based")
+@family("Based", "C0", cost="O(d^2)", range="(0, inf)", gauge="normalised", source="arXiv:2402.18668; fla based")
 def based(q: Tensor, k: Tensor, *, scale: float | None = None) -> Scalar:
     """Linear attention on the features of the Taylor series: ``eta_t = sum_{j <= t} 1 + s_tj + s_tj^2 / 2``, ``s_tj = scale q_t^T k_j``.
 
@@ -148,7 +148,7 @@ def based(q: Tensor, k: Tensor, *, scale: float | None = None) -> Scalar:
         scale: None: ``D ** -0.5``.
 
     Returns:
-        `Scalar` ``(..., T, H)`` of order 1, though the state has ``1 + D + D^2`` equal eigenvalues.  Real, in (0, inf): each term is at least 1/2.
+        `Scalar` ``(..., T, H)`` of order 1, though the state has ``1 + D + D^2`` equal ones.  Eigenvalues real, in (0, inf): each term is at least 1/2.
         Gauge: normalised.  `valid` is False, and the eigenvalue 0, at the first position.
 
     Raises:
@@ -166,7 +166,7 @@ def based(q: Tensor, k: Tensor, *, scale: float | None = None) -> Scalar:
     return _ratio(_polynomial_normaliser(factor * q.double(), k.double(), (1.0, 1.0, 0.5)), q.dtype)
 
 
-@family("ReBased", "C0", cost="O(d^2) per position", range="[0, inf)", gauge="normalised", source="arXiv:2402.10644; fla rebased")
+@family("ReBased", "C0", cost="O(d^2)", range="[0, inf)", gauge="normalised", source="arXiv:2402.10644; fla rebased")
 def rebased(q: Tensor, k: Tensor) -> Scalar:
     """Linear attention on quadratic features: ``eta_t = sum_{j <= t} (q_t^T k_j)^2``; any scale cancels.
 
@@ -174,7 +174,7 @@ def rebased(q: Tensor, k: Tensor) -> Scalar:
         q, k: ``(..., T, H, D)``, after the layer's norm and affine map.
 
     Returns:
-        `Scalar` ``(..., T, H)`` of order 1, though the state has ``D^2`` equal eigenvalues.  Real, in [0, inf); infinite or NaN where eta is 0.
+        `Scalar` ``(..., T, H)`` of order 1, though the state has ``D^2`` equal ones.  Eigenvalues real, in [0, inf); infinite or NaN where eta is 0.
         Gauge: normalised.  `valid` is False, and the eigenvalue 0, at the first position.
 
     Raises:
@@ -188,56 +188,3 @@ def rebased(q: Tensor, k: Tensor) -> Scalar:
     """
     q, k = tensors("rebased", {"q": "... T H D", "k": "... T H D"}, q=q, k=k)
     return _ratio(_polynomial_normaliser(q.double(), k.double(), (0.0, 0.0, 1.0)), q.dtype)
-
-
-@family("GSA", "C1", cost="O(M) per position", range="(0, 1)", source="arXiv:2409.07146; fla gsa")
-def gsa(g: Tensor | None = None, *, f: Tensor | None = None, gate_logit_normalizer: float = 16.0) -> Diagonal:
-    """Gated slot attention: both memories, ``K_t = K_{t-1} Diag(e^{g_t}) + k_t s_t^T`` and ``V_t = Diag(e^{g_t}) V_{t-1} + s_t v_t^T``, decay slot by slot.
-
-    Args:
-        g: ``(..., T, H, M)``, the logarithm of the decay of M slots.
-        f: in its place the layer's logits: ``g = logsigmoid(f) / gate_logit_normalizer``.
-        gate_logit_normalizer: as in the layer.
-
-    Returns:
-        `Diagonal` ``(..., T, H)`` of order M, as a logarithm.  Eigenvalues real, in (0, 1).  Gauge: raw.
-
-    Raises:
-        TypeError, ValueError: for the type, dtype, device or shape of a tensor; for both of g and f, or none.
-
-    Source: Zhang et al., arXiv:2409.07146; fla ``gsa``.
-
-    >>> import torch, spectral_kernels as sk
-    >>> sk.families.gsa(f=torch.zeros(1, 2, 1, 3)).eigvals().real[0, 0, 0].round(decimals=4).tolist()
-    [0.9575999975204468, 0.9575999975204468, 0.9575999975204468]
-    """
-    name, given = one_of("gsa", g=g, f=f)
-    (x,) = tensors("gsa", {name: "... T H M"}, **{name: given})
-    return Diagonal(x if name == "g" else logsigmoid(x) / gate_logit_normalizer, log=True)
-
-
-@family("ABC", "C1", cost="O(M) per position", range="(0, 1]", gauge="normalised", source="arXiv:2110.02488; fla abc")
-def abc(s: Tensor) -> Diagonal:
-    """Attention with bounded memory: slots written with softmax weights over the positions so far, ``g_t = z_{t-1} - z_t``, ``z = logcumsumexp(s)``.
-
-    Args:
-        s: ``(..., T, H, M)``, the logits of M slots.
-
-    Returns:
-        `Diagonal` ``(..., T, H)`` of order M, as a logarithm.  Eigenvalues ``exp(g_t)`` real, in (0, 1].  Gauge: normalised.  `valid` is False, and
-        the eigenvalue 0, at the first position.
-
-    Raises:
-        TypeError, ValueError: for the type, dtype, device or shape of a tensor.
-
-    Source: Peng et al., arXiv:2110.02488; fla ``abc``.
-
-    >>> import torch, spectral_kernels as sk
-    >>> sk.families.abc(torch.zeros(1, 3, 1, 1)).eigvals().real.flatten().round(decimals=3).tolist()
-    [0.0, 0.5, 0.6669999957084656]
-    """
-    (s,) = tensors("abc", {"s": "... T H M"}, s=s)
-    z = s.double().logcumsumexp(-3)
-    valid = _continues(s[..., 0])
-    log = (pad(z[..., :-1, :, :], (0, 0, 0, 0, 1, 0)) - z).masked_fill(~valid[..., None], -torch.inf)
-    return Diagonal(log.to(s.dtype), log=True, gauge="normalised", valid=valid)
