@@ -60,7 +60,7 @@ class QueryBlocks {
 
  public:
   explicit QueryBlocks(const Attention<T>& a)
-      : a_(a), q_scratch_(size_t(a.depth + tile_keys) * sizeof(L)), k_scratch_(size_t(tile_keys) * std::max<int64_t>(a.depth, 1) * sizeof(T)) {}
+      : a_(a), q_scratch_(size_t(a.depth + 2 * tile_keys) * sizeof(L)), k_scratch_(size_t(tile_keys) * std::max<int64_t>(a.depth, 1) * sizeof(T)) {}
 
   static int64_t blocks_of(int64_t queries) { return (queries + W - 1) / W; }
 
@@ -96,7 +96,7 @@ class QueryBlocks {
 
  private:
   L* queries() const { return reinterpret_cast<L*>(q_scratch_.get()); }
-  L* logits() const { return queries() + a_.depth; }
+  L* logits() const { return queries() + a_.depth; }  // and the bias of a tile behind them
 
   // Rounded once: q times scale and log2(e); with a soft cap the logits are divided by it instead.
   void pack_queries(int64_t b, int64_t h, int64_t first, int count) {
@@ -166,13 +166,19 @@ class QueryBlocks {
     }
   }
 
-  void add_bias(int64_t b, int64_t h, int64_t first, int count, int64_t j, int keys, L* s) const {
-    const L none(-sk::infinity<T>);
-    for (int c = 0; c < keys; ++c) {
-      L x;
-      for (int w = 0; w < W; ++w) sk::lane_set(x, w, a_.bias.at(b, h, first + std::min(w, count - 1))[(j + c) * a_.bias.stride[3]]);
-      s[c] = sk::lane_select(x == none, none, sk::lane_fma(x, L(T(log2_e)), s[c]));
+  void add_bias(int64_t b, int64_t h, int64_t first, int count, int64_t j, int keys, L* s) {
+    const int64_t step = a_.bias.stride[3];
+    const T* source[W];
+    for (int w = 0; w < W; ++w) source[w] = a_.bias.at(b, h, first + std::min(w, count - 1)) + j * step;
+    L* const bias = logits() + tile_keys;
+    if (step == 1) {
+      sk::interleave(source, keys, [&](int64_t c) { return bias + c; }, static_cast<L*>(nullptr));
+    } else {
+      for (int c = 0; c < keys; ++c)
+        for (int w = 0; w < W; ++w) sk::lane_set(bias[c], w, source[w][c * step]);
     }
+    const L none(-sk::infinity<T>);
+    for (int c = 0; c < keys; ++c) s[c] = sk::lane_select(bias[c] == none, none, sk::lane_fma(bias[c], L(T(log2_e)), s[c]));
   }
 
   void write(int64_t b, int64_t h, int64_t first, int count, const sk::RunningSum<L>& sum) const {
