@@ -8,6 +8,7 @@
 //   lane_fma(a, b, c)  lane_sqrt  lane_abs  lane_max  lane_min  lane_copysign(magnitude, sign)
 //   lane_pow2_floor(a)                        the largest power of two <= |a|, for normal a (mantissa bits cleared)
 //   lane_pow2_inverse(p)                      1 / p for a power of two whose inverse is normal
+//   lane_ldexp(a, n)                          a 2^n for an integer |n| < 2^20; a and the result are normal
 //   lane_hmax(a), lane_hmin(a) -> real        over the W matrices: the bounds of a union of windows
 //   part_t<L>, parts_v<L>, lane_part(a, u), lane_set_part(a, u, x)    a lane value as parts of one register each, for throughput-bound loops
 //   lane_get(a, w), lane_set(a, w, x)         one matrix of the group, for rare paths (permutation, exceptional shifts)
@@ -120,6 +121,27 @@ SK_HD double lane_pow2_inverse(double a) {
   memcpy(&u, &a, sizeof u);
   u = 0x7fe0000000000000ull - u;
   memcpy(&a, &u, sizeof u);
+  return a;
+}
+// The last bits of n + 1.5 2^m, m the bits of the mantissa, are n; shifted there they add to the exponent of a.
+template <class T>
+constexpr T integer_magic = sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52);
+SK_HD float lane_ldexp(float a, float n) {
+  uint32_t bits, power;
+  n += integer_magic<float>;
+  memcpy(&bits, &a, sizeof bits);
+  memcpy(&power, &n, sizeof power);
+  bits += power << 23;
+  memcpy(&a, &bits, sizeof a);
+  return a;
+}
+SK_HD double lane_ldexp(double a, double n) {
+  uint64_t bits, power;
+  n += integer_magic<double>;
+  memcpy(&bits, &a, sizeof bits);
+  memcpy(&power, &n, sizeof power);
+  bits += power << 52;
+  memcpy(&a, &bits, sizeof a);
   return a;
 }
 SK_HD float lane_part(float a, int) { return a; }

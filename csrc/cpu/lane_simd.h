@@ -354,6 +354,19 @@ SK_LANE SimdLane<T, W, U> lane_pow2_inverse(SimdLane<T, W, U> a) {
   for (int u = 0; u < U; ++u) a.v[u] = (Vec<T, W>)(reciprocal_exponent<T> - (IntVec<T, W>)a.v[u]);
   return a;
 }
+template <class T, int W>
+SK_HD Vec<T, W> vec_ldexp(Vec<T, W> a, Vec<T, W> n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a) == 64 && sizeof(T) == 4) return (Vec<T, W>)_mm512_scalef_ps((__m512)a, (__m512)n);
+  if constexpr (sizeof(a) == 64 && sizeof(T) == 8) return (Vec<T, W>)_mm512_scalef_pd((__m512d)a, (__m512d)n);
+#endif
+  n += integer_magic<T>;
+  return (Vec<T, W>)((IntVec<T, W>)a + ((IntVec<T, W>)n << (sizeof(T) == 4 ? 23 : 52)));
+}
+SK_LANE SimdLane<T, W, U> lane_ldexp(SimdLane<T, W, U> a, SimdLane<T, W, U> n) {
+  for (int u = 0; u < U; ++u) a.v[u] = vec_ldexp<T, W>(a.v[u], n.v[u]);
+  return a;
+}
 SK_LANE SimdLane<T, W, 1> lane_part(const SimdLane<T, W, U>& a, int u) {
   SimdLane<T, W, 1> r;
   r.v[0] = a.v[u];

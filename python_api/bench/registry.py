@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api import linalg
-from spectral_kernels.api.bench import secular
+from spectral_kernels.api.bench import attention, secular
 from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigh_accuracy, eigvals_accuracy, eigvalsh_accuracy
 from spectral_kernels.api.bench.opponents import Function, Opponent, dense_opponents
 
@@ -116,6 +116,34 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         quick_dtypes=(),
         sizes=(8, 16, 32, 64, 128),
         quick_sizes=(16, 64),
+    ),
+    Benchmark(
+        name="attention",
+        what="eigenvalues of causal softmax attention: n positions, heads of depth 64",
+        function=attention.eigenvalues,
+        opponents=(attention.FLASH,),
+        accuracy=attention.accuracy,
+        inputs=attention.inputs,
+        dtypes=(torch.float32,),
+        quick_dtypes=(torch.float32,),
+        sizes=(256, 1024, 4096, 16384, 65536),
+        quick_sizes=(256, 1024),
+        batch=attention.heads_per_batch,
+        flops=attention.flops,
+    ),
+    Benchmark(
+        name="attention-released",
+        what="the same as the routine released with arXiv:2510.09379 defines them",
+        function=attention.released_eigenvalues,
+        opponents=(attention.RELEASED,),
+        accuracy=attention.released_accuracy,
+        inputs=lambda *arguments: attention.inputs(*arguments)[:2],
+        dtypes=(torch.float32,),
+        quick_dtypes=(),
+        sizes=(512, 1024, 2048),
+        quick_sizes=(512,),
+        batch=attention.heads_per_batch,
+        flops=attention.flops,
     ),
 )
 

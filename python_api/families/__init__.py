@@ -16,6 +16,9 @@ What all of them share:
 
 from __future__ import annotations
 
+from spectral_kernels.api.families.attention import forgetting_attention as forgetting_attention
+from spectral_kernels.api.families.attention import path_attention as path_attention
+from spectral_kernels.api.families.attention import softmax_attention as softmax_attention
 from spectral_kernels.api.families.convolution import autoregression as autoregression
 from spectral_kernels.api.families.convolution import iir as iir
 from spectral_kernels.api.families.convolution import long_conv as long_conv
@@ -46,6 +49,10 @@ from spectral_kernels.api.families.gated import min_gru as min_gru
 from spectral_kernels.api.families.gated import min_lstm as min_lstm
 from spectral_kernels.api.families.gated import qlstm as qlstm
 from spectral_kernels.api.families.gated import rg_lru as rg_lru
+from spectral_kernels.api.families.linear import based as based
+from spectral_kernels.api.families.linear import linear_attention as linear_attention
+from spectral_kernels.api.families.linear import norm_attention as norm_attention
+from spectral_kernels.api.families.linear import rebased as rebased
 from spectral_kernels.api.families.log_linear import log_linear_gated_deltanet as log_linear_gated_deltanet
 from spectral_kernels.api.families.log_linear import log_linear_mamba2 as log_linear_mamba2
 from spectral_kernels.api.families.memory import momentum_deltanet as momentum_deltanet

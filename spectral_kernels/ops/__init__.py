@@ -7,6 +7,7 @@ device is the definition in ``reference``.
 from __future__ import annotations
 
 from spectral_kernels._load import load_cpu
+from spectral_kernels.ops.attention import attention_lse as attention_lse
 from spectral_kernels.ops.dense import eig as eig
 from spectral_kernels.ops.dense import eig_simd as eig_simd
 from spectral_kernels.ops.dense import eigh as eigh

@@ -1,4 +1,5 @@
 // csrc/core with the scalar lane, as a CUDA thread would run it: compiled only, so that one source stays one source.
+#include "core/attention_lse.h"
 #include "core/complex_eig.h"
 #include "core/eigh.h"
 
@@ -56,3 +57,19 @@ __global__ void complex_eig_kernel(T* storage, uint16_t* perm, sk::Complex<T>* v
 
 template __global__ void complex_eig_kernel<float>(float*, uint16_t*, sk::Complex<float>*, int*, int);
 template __global__ void complex_eig_kernel<double>(double*, uint16_t*, sk::Complex<double>*, int*, int);
+
+template <class T>
+__global__ void attention_lse_kernel(const T* q, const T* k, double* lse, int keys, int depth) {
+  sk::RunningSum<T> sum;
+  T logits[4];
+  for (int j = 0; j + 4 <= keys; j += 4) {
+    sk::logits_of_keys<4>(q, k + j * depth, depth, depth, logits);
+    sk::soft_cap(logits, 4, T(30));
+    sk::mask_outside(logits, 4, j, T(0), T(keys));
+    sk::absorb(sum, logits, 4);
+  }
+  lse[0] = sk::log_of_sum(sum.max, sum.sum, sum.rest);
+}
+
+template __global__ void attention_lse_kernel<float>(const float*, const float*, double*, int, int);
+template __global__ void attention_lse_kernel<double>(const double*, const double*, double*, int, int);
