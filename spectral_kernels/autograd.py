@@ -195,3 +195,39 @@ class InverseFromLeft(Function):
     def jvp(ctx: Any, dV: Tensor | None, *_: Any) -> Tensor | None:
         (inverse,) = ctx.saved_tensors
         return torch.zeros_like(inverse) if dV is None else -(inverse @ dV @ inverse)
+
+
+PullBack = Callable[[Callable[..., Any], tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
+
+
+def _pull_back(definition: Callable[..., Any], inputs: tuple[Tensor, ...], g: Tensor) -> tuple[Tensor, ...]:
+    return torch.func.vjp(definition, *inputs)[1](g)
+
+
+class ByDefinition(Function):
+    """Derivatives of the first output of an op by those of its definition, which is evaluated anew: only the inputs are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, solve: Callable[..., Any], definition: Callable[..., Any], pull_back: PullBack | None, *inputs: Tensor) -> Any:
+        outputs = solve(*inputs)
+        ctx.definition = lambda *given: outputs_of[0] if isinstance(outputs_of := definition(*given), tuple) else outputs_of
+        ctx.pull_back = pull_back or _pull_back
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+        ctx.set_materialize_grads(False)
+        ctx.others = len(outputs) - 1 if isinstance(outputs, tuple) else 0
+        if ctx.others:
+            ctx.mark_non_differentiable(*outputs[1:])
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, *_: Any) -> Grads:
+        inputs = ctx.saved_tensors
+        return (None, None, None, *((None,) * len(inputs) if g is None else ctx.pull_back(ctx.definition, inputs, g)))
+
+    @staticmethod
+    @_forward_grad
+    def jvp(ctx: Any, _solve: None, _definition: None, _pull: None, *tangents: Tensor | None) -> Any:
+        inputs = ctx.saved_tensors
+        tangent = torch.func.jvp(ctx.definition, inputs, tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents, strict=True)))[1]
+        return (tangent, *(None,) * ctx.others) if ctx.others else tangent

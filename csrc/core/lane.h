@@ -8,6 +8,8 @@
 //   lane_fma(a, b, c)  lane_sqrt  lane_abs  lane_max  lane_min  lane_copysign(magnitude, sign)
 //   lane_pow2_floor(a)                        the largest power of two <= |a|, for normal a (mantissa bits cleared)
 //   lane_pow2_inverse(p)                      1 / p for a power of two whose inverse is normal
+//   lane_round(a)                             to the nearest integer, halves to even, for |a| < 2^22 (float) or 2^51 (double)
+//   lane_pow2(k)                              2^k for an integer k, where that is normal
 //   lane_hmax(a), lane_hmin(a) -> real        over the W matrices: the bounds of a union of windows
 //   part_t<L>, parts_v<L>, lane_part(a, u), lane_set_part(a, u, x)    a lane value as parts of one register each, for throughput-bound loops
 //   lane_get(a, w), lane_set(a, w, x)         one matrix of the group, for rare paths (permutation, exceptional shifts)
@@ -121,6 +123,29 @@ SK_HD double lane_pow2_inverse(double a) {
   u = 0x7fe0000000000000ull - u;
   memcpy(&a, &u, sizeof u);
   return a;
+}
+// 1.5 * 2^23 or 2^52: added to a small number it leaves no bits for a fraction, and its integer in the last bits.
+template <class T>
+constexpr T round_bias = T(12582912);
+template <>
+constexpr double round_bias<double> = 6755399441055744.0;
+SK_HD float lane_round(float a) { return (a + round_bias<float>) - round_bias<float>; }
+SK_HD double lane_round(double a) { return (a + round_bias<double>) - round_bias<double>; }
+SK_HD float lane_pow2(float k) {
+  uint32_t u;
+  k += round_bias<float>;
+  memcpy(&u, &k, sizeof u);
+  u = (u << 23) + 0x3f800000u;
+  memcpy(&k, &u, sizeof u);
+  return k;
+}
+SK_HD double lane_pow2(double k) {
+  uint64_t u;
+  k += round_bias<double>;
+  memcpy(&u, &k, sizeof u);
+  u = (u << 52) + 0x3ff0000000000000ull;
+  memcpy(&k, &u, sizeof u);
+  return k;
 }
 SK_HD float lane_part(float a, int) { return a; }
 SK_HD double lane_part(double a, int) { return a; }

@@ -354,6 +354,17 @@ SK_LANE SimdLane<T, W, U> lane_pow2_inverse(SimdLane<T, W, U> a) {
   for (int u = 0; u < U; ++u) a.v[u] = (Vec<T, W>)(reciprocal_exponent<T> - (IntVec<T, W>)a.v[u]);
   return a;
 }
+SK_LANE SimdLane<T, W, U> lane_round(SimdLane<T, W, U> a) {
+  const SimdLane<T, W, U> bias(round_bias<T>);
+  return (a + bias) - bias;
+}
+SK_LANE SimdLane<T, W, U> lane_pow2(SimdLane<T, W, U> k) {
+  constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr auto one = reciprocal_exponent<T> / 2;  // the bits of 1
+  k = k + SimdLane<T, W, U>(round_bias<T>);
+  for (int u = 0; u < U; ++u) k.v[u] = (Vec<T, W>)(((IntVec<T, W>)k.v[u] << mantissa) + one);
+  return k;
+}
 SK_LANE SimdLane<T, W, 1> lane_part(const SimdLane<T, W, U>& a, int u) {
   SimdLane<T, W, 1> r;
   r.v[0] = a.v[u];

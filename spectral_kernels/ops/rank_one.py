@@ -1,0 +1,47 @@
+"""Closed forms whose eigenvalues are written once, at the speed of the memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectral_kernels.ops._library import define, implement, library, stacked_batch
+from spectral_kernels.reference import expand_exp as expand_exp_definition
+from spectral_kernels.reference import rank_one as rank_one_definition
+
+rank_one_eigvals = define("rank_one_eigvals(Tensor alpha, Tensor beta, Tensor k, Tensor? p=None) -> Tensor")
+expand_exp = define("expand_exp(Tensor delta, Tensor rate) -> Tensor")
+
+implement(rank_one_eigvals, rank_one_definition.rank_one_eigvals)
+implement(expand_exp, expand_exp_definition.expand_exp)
+
+
+def _rank_one_fake(alpha: Tensor, beta: Tensor, k: Tensor, p: Tensor | None = None) -> Tensor:
+    n = k.shape[-1]
+    torch._check(p is None or p.shape[-1] == n, lambda: "spectral_kernels::rank_one_eigvals: expected k and p of one length")
+    batch = torch.broadcast_shapes(alpha.shape, beta.shape, k.shape[:-1], *(() if p is None else (p.shape[:-1],)))
+    return k.new_empty((*batch, n), dtype=k.dtype.to_complex())
+
+
+def _expand_exp_fake(delta: Tensor, rate: Tensor) -> Tensor:
+    torch._check(rate.dim() == 2 and delta.shape[-1] == rate.shape[0], lambda: "spectral_kernels::expand_exp: expected delta (..., D) and rate (D, N)")
+    return delta.new_empty((*delta.shape[:-1], rate.shape[0] * rate.shape[1]), dtype=delta.dtype.to_complex())
+
+
+def _rank_one_batched(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+    return rank_one_eigvals(*stacked_batch(in_dims, (0, 0, 1, 1), args)), 0
+
+
+def _expand_exp_batched(info: Any, in_dims: tuple[int | None, int | None], delta: Tensor, rate: Tensor) -> tuple[Tensor, int]:
+    if in_dims[1] is None:
+        return expand_exp(delta.movedim(in_dims[0], 0), rate), 0
+    deltas = delta.unbind(in_dims[0]) if in_dims[0] is not None else [delta] * info.batch_size
+    return torch.stack([expand_exp(d, r) for d, r in zip(deltas, rate.unbind(in_dims[1]), strict=True)]), 0
+
+
+torch.library.register_fake("spectral_kernels::rank_one_eigvals", _rank_one_fake, lib=library)
+torch.library.register_fake("spectral_kernels::expand_exp", _expand_exp_fake, lib=library)
+torch.library.register_vmap("spectral_kernels::rank_one_eigvals", _rank_one_batched, lib=library)
+torch.library.register_vmap("spectral_kernels::expand_exp", _expand_exp_batched, lib=library)
