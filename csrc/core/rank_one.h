@@ -1,13 +1,23 @@
-// The eigenvalue of alpha I - beta k p^T that differs from alpha.
+// The eigenvalues of alpha I - beta k p^T.
 #pragma once
-#include "dot.h"
+#include <limits>
+
+#include "lane.h"
 
 namespace sk {
 
-// alpha - beta p^T k, of vectors k, p [n].
 template <class L>
-SK_HD L rank_one_eigenvalue(L alpha, L beta, const L* k, const L* p, int64_t n) {
-  return alpha - beta * dot(p, k, n);
+struct RankOneEigenvalues {
+  L repeated, last;  // n - 1 times, once
+};
+
+// alpha, and alpha - beta p^T k; both NaN where that is not finite, for then the matrix is not.
+template <class L>
+SK_HD RankOneEigenvalues<L> rank_one_eigenvalues(L alpha, L beta, L product) {
+  using T = real_t<L>;
+  const L last = alpha - beta * product, nan(std::numeric_limits<T>::quiet_NaN());
+  const mask_t<L> finite = lane_abs(last) <= L(Machine<T>::largest);
+  return {lane_select(finite, alpha, nan), lane_select(finite, last, nan)};
 }
 
 }  // namespace sk

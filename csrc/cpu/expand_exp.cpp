@@ -7,55 +7,66 @@
 #include "batch_offsets.h"
 #include "lane_simd.h"
 #include "parallel.h"
+#include "scratch.h"
 
 namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// Numbers e of [begin, end) of one position: exp(delta[e / N] rate[e]) to out[2 e].
-template <class T>
-void expand(const T* delta, const T* rate, int64_t N, int64_t begin, int64_t end, T* out) {
+constexpr int64_t block = 4096;  // numbers that a thread takes at once, a multiple of every W
+
+// Numbers [begin, end) of one position, at most `block`: exp(delta[e / N] rate[e]) to out[2 e].  spread: scratch [block + W].
+template <bool Stream, class T>
+void expand(const T* delta, const T* rate, int64_t N, int64_t begin, int64_t end, T* spread, T* out) {
   constexpr int W = sk::register_bytes / int(sizeof(T));
   using L = sk::SimdLane<T, W, 1>;
-  for (int64_t e = begin; e < end; e += W) {
-    const int count = int(end - e < W ? end - e : W);
-    L d, r;
-    if (N == 1) {
-      d.v[0] = sk::vec_load<T, W>(delta + e, count);
-    } else if (N % W == 0) {
-      d = L(delta[e / N]);
-    } else {
-      T each[W] = {};
-      int64_t index = e / N, left = N - e % N;
-      for (int w = 0; w < count; ++w) {
-        each[w] = delta[index];
-        if (--left == 0) ++index, left = N;
-      }
-      d.v[0] = sk::vec_load<T, W>(each, W);
+  const T* steps = delta + begin;  // that of number begin + e is steps[e]
+  if (N > 1) {
+    steps = spread;
+    int64_t d = begin / N;
+    for (int64_t e = begin, next = (d + 1) * N; e < end; e = next, next += N, ++d) {
+      const L step(delta[d]);
+      for (const int64_t stop = std::min(next, end); e < stop; e += W) sk::vec_store<T, W>(spread + e - begin, step.v[0], W);  // what goes too far is overwritten
     }
+  }
+  int count;
+  for (int64_t e = begin; e < end; e += count) {
+    count = int(std::min<int64_t>(W, end - e));
+    if (Stream) count = int(std::min<int64_t>(count, (sk::vec_stream_before(out + 2 * e) / 2 + W - 1) % W + 1));
+    L d, r;
+    d.v[0] = sk::vec_load<T, W>(steps + e - begin, count);
     r.v[0] = sk::vec_load<T, W>(rate + e, count);
     sk::Vec<T, W> low, high;
     sk::vec_interleave<T, W>(sk::lane_exp(d * r).v[0], sk::Vec<T, W>{}, low, high, std::make_integer_sequence<int, W>{});
-    sk::vec_store<T, W>(out + 2 * e, low, 2 * count);
-    if (2 * count > W) sk::vec_store<T, W>(out + 2 * e + W, high, 2 * count - W);
+    T* at = out + 2 * e;
+    if (Stream && count == W) {
+      sk::vec_stream<T, W>(at, low);
+      sk::vec_stream<T, W>(at + W, high);
+    } else {
+      sk::vec_store<T, W>(at, low, 2 * count);
+      if (2 * count > W) sk::vec_store<T, W>(at + W, high, 2 * count - W);
+    }
   }
 }
 
 template <class T>
 void run(const Tensor& delta, const Tensor& rate, const sk::BroadcastShape& batch, Tensor& values) {
-  constexpr int64_t block = 4096;  // numbers that a thread takes at once, a multiple of every W
+  constexpr int W = sk::register_bytes / int(sizeof(T));
   const int64_t N = rate.sizes()[1], length = rate.sizes()[0] * N, blocks = (length + block - 1) / block;
   const sk::BatchOffsets delta_at(delta, 1, batch);
   const T *const d = static_cast<const T*>(delta.const_data_ptr()), *const r = static_cast<const T*>(rate.const_data_ptr());
   T* const out = static_cast<T*>(values.mutable_data_ptr());
   const int64_t grain = std::max<int64_t>(1, block / length), items = batch.count() * blocks;
+  const bool large = batch.count() * length * 2 * int64_t(sizeof(T)) >= sk::stream_from_bytes;
+  const auto fill = large ? expand<true, T> : expand<false, T>;
   sk::for_each_chunk((items + grain - 1) / grain, [&] {
-    return [&](int64_t begin, int64_t end) {
+    return [&, spread = sk::Scratch(size_t(block + W) * sizeof(T))](int64_t begin, int64_t end) {
       for (int64_t i = begin * grain; i < std::min(end * grain, items); ++i) {
         const int64_t position = i / blocks, first = i % blocks * block;
-        expand(d + delta_at(position), r, N, first, std::min(first + block, length), out + position * 2 * length);
+        fill(d + delta_at(position), r, N, first, std::min(first + block, length), reinterpret_cast<T*>(spread.get()), out + position * 2 * length);
       }
+      sk::vec_stream_end();
     };
   });
 }

@@ -3,66 +3,104 @@
 
 #include <torch/csrc/stable/library.h>
 
-#include <limits>
+#include <algorithm>
 #include <optional>
 
 #include "batch_offsets.h"
-#include "pack.h"
+#include "lane_simd.h"
 #include "parallel.h"
-#include "scratch.h"
 
 namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// One operand: (batch axes..., core axes).
+// The item of every position of one tensor.
 template <class T>
 struct Operand {
   const T* data;
   sk::BatchOffsets at;
 
   Operand(const Tensor& t, int core, const sk::BroadcastShape& batch) : data(static_cast<const T*>(t.const_data_ptr())), at(t, core, batch) {}
+  const T* operator[](int64_t position) const { return data + at(position); }
 };
 
-// n - 1 times alpha, then `last`; where that is not finite, the matrix is not, and all are NaN.
-template <class T>
-void write_values(T alpha, T last, int64_t n, T* out) {
+// p^T k of up to W matrices: each in 2 W partial sums, down its own vectors, which one transpose brings into the lanes.
+template <class T, int W>
+sk::SimdLane<T, W, 1> dot_products(const T* const* k, const T* const* p, int count, int64_t n) {
+  sk::Vec<T, W> sums[W] = {};
+  for (int w = 0; w < count; ++w) {
+    sk::Vec<T, W> even{}, odd{};
+    int64_t e = 0;
+    for (; e + 2 * W <= n; e += 2 * W) {
+      even = sk::vec_fma<T, W>(sk::vec_load<T, W>(k[w] + e, W), sk::vec_load<T, W>(p[w] + e, W), even);
+      odd = sk::vec_fma<T, W>(sk::vec_load<T, W>(k[w] + e + W, W), sk::vec_load<T, W>(p[w] + e + W, W), odd);
+    }
+    for (; e < n; e += W) {
+      const int left = int(n - e < W ? n - e : W);
+      even = sk::vec_fma<T, W>(sk::vec_load<T, W>(k[w] + e, left), sk::vec_load<T, W>(p[w] + e, left), even);
+    }
+    sums[w] = even + odd;
+  }
+  sk::vec_transpose<1, T, W>(sums);
+  SK_UNROLL_ALL
+  for (int half = W / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) sums[i] = sums[i] + sums[i + half];
+  sk::SimdLane<T, W, 1> result;
+  result.v[0] = sums[0];
+  return result;
+}
+
+// n - 1 times `repeated`, then `last`, as complex numbers.
+template <bool Stream, class T>
+void write_values(T repeated, T last, int64_t n, T* out) {
   constexpr int W = sk::register_bytes / int(sizeof(T));
-  const bool finite = sk::lane_abs(last) <= sk::Machine<T>::largest;
-  const T nan = std::numeric_limits<T>::quiet_NaN();
-  const sk::SimdLane<T, W, 1> repeated(finite ? alpha : nan);
-  sk::Vec<T, W> low, high;
-  sk::vec_interleave<T, W>(repeated.v[0], sk::Vec<T, W>{}, low, high, std::make_integer_sequence<int, W>{});
-  for (int64_t e = 0; e < 2 * n; e += W) sk::vec_store<T, W>(out + e, low, int(2 * n - e < W ? 2 * n - e : W));
-  out[2 * n - 2] = finite ? last : nan;
+  const sk::SimdLane<T, W, 1> all(repeated);
+  sk::Vec<T, W> pairs, high;
+  sk::vec_interleave<T, W>(all.v[0], sk::Vec<T, W>{}, pairs, high, std::make_integer_sequence<int, W>{});
+  const int64_t length = 2 * n;
+  int64_t e = 0;
+  if (Stream) {
+    e = std::min(sk::vec_stream_before(out), length);
+    sk::vec_store<T, W>(out, pairs, int(e));
+    for (; e + W < length; e += W) sk::vec_stream<T, W>(out + e, pairs);
+  }
+  for (; e + W <= length; e += W) sk::vec_store<T, W>(out + e, pairs, W);
+  if (e < length) sk::vec_store<T, W>(out + e, pairs, int(length - e));
+  out[length - 2] = last;
+}
+
+template <bool Stream, class T>
+void run(const Operand<T>& alpha, const Operand<T>& beta, const Operand<T>& k, const Operand<T>& p, int64_t batch, int64_t n, T* out) {
+  constexpr int W = sk::register_bytes / int(sizeof(T));
+  using L = sk::SimdLane<T, W, 1>;
+  const int64_t grain = (1 + 16384 / (n * W)) * W;  // matrices that a thread takes at once
+  sk::for_each_chunk((batch + grain - 1) / grain, [&] {
+    return [&](int64_t begin, int64_t end) {
+      const int64_t stop = end * grain < batch ? end * grain : batch;
+      for (int64_t first = begin * grain; first < stop; first += W) {
+        const int count = int(stop - first < W ? stop - first : W);
+        T a[W] = {}, b[W] = {};
+        const T *rows[W], *others[W];
+        for (int w = 0; w < count; ++w) {
+          a[w] = alpha[first + w][0], b[w] = beta[first + w][0];
+          rows[w] = k[first + w], others[w] = p[first + w];
+        }
+        L alphas, betas;
+        alphas.v[0] = sk::vec_load<T, W>(a, W), betas.v[0] = sk::vec_load<T, W>(b, W);
+        const auto values = sk::rank_one_eigenvalues(alphas, betas, dot_products<T, W>(rows, others, count, n));
+        for (int w = 0; w < count; ++w) write_values<Stream>(sk::lane_get(values.repeated, w), sk::lane_get(values.last, w), n, out + (first + w) * 2 * n);
+      }
+      if (Stream) sk::vec_stream_end();
+    };
+  });
 }
 
 template <class T>
-void run(const Tensor& alpha, const Tensor& beta, const Tensor& k, const Tensor& p, const sk::BroadcastShape& batch, int64_t n, Tensor& values) {
-  constexpr int W = sk::register_bytes / int(sizeof(T));
-  using L = sk::SimdLane<T, W, 1>;
-  const Operand<T> alphas(alpha, 0, batch), betas(beta, 0, batch), ks(k, 1, batch), ps(p, 1, batch);
-  const bool symmetric = &k == &p;
-  const int64_t count = batch.count(), grain = (1 + 16384 / (n * W)) * W;  // matrices that a thread takes at once
-  T* const out = static_cast<T*>(values.mutable_data_ptr());
-  sk::for_each_chunk((count + grain - 1) / grain, [&] {
-    return [&, scratch = sk::Scratch(size_t(symmetric ? 1 : 2) * n * sizeof(L))](int64_t begin, int64_t end) {
-      L* const k_lanes = reinterpret_cast<L*>(scratch.get());
-      L* const p_lanes = symmetric ? k_lanes : k_lanes + n;
-      const int64_t stop = end * grain < count ? end * grain : count;
-      for (int64_t first = begin * grain; first < stop; first += W) {
-        const int group = int(stop - first < W ? stop - first : W);
-        L alpha_lane, beta_lane;
-        sk::load_rows(alphas.data, alphas.at, first, group, 1, &alpha_lane);
-        sk::load_rows(betas.data, betas.at, first, group, 1, &beta_lane);
-        sk::load_rows(ks.data, ks.at, first, group, n, k_lanes);
-        if (!symmetric) sk::load_rows(ps.data, ps.at, first, group, n, p_lanes);
-        const L last = sk::rank_one_eigenvalue(alpha_lane, beta_lane, k_lanes, p_lanes, n);
-        for (int w = 0; w < group; ++w) write_values(sk::lane_get(alpha_lane, w), sk::lane_get(last, w), n, out + (first + w) * 2 * n);
-      }
-    };
-  });
+void solve(const Tensor& alpha, const Tensor& beta, const Tensor& k, const Tensor& p, const sk::BroadcastShape& batch, int64_t n, Tensor& values) {
+  const int64_t count = batch.count();
+  auto function = count * n * 2 * int64_t(sizeof(T)) >= sk::stream_from_bytes ? run<true, T> : run<false, T>;
+  function({alpha, 0, batch}, {beta, 0, batch}, {k, 1, batch}, {p, 1, batch}, count, n, static_cast<T*>(values.mutable_data_ptr()));
 }
 
 // alpha, beta (...), k and p (..., n) -> (..., n) complex.
@@ -84,7 +122,7 @@ Tensor rank_one_eigvals(const Tensor& alpha, const Tensor& beta, const Tensor& k
   if (n > 0 && batch.count() > 0) {
     const Tensor k_dense = sk::with_dense_core(k, 1);
     const std::optional<Tensor> p_dense = p ? std::optional<Tensor>(sk::with_dense_core(*p, 1)) : std::nullopt;
-    (dtype == ScalarType::Float ? run<float> : run<double>)(alpha, beta, k_dense, p_dense ? *p_dense : k_dense, batch, n, values);
+    (dtype == ScalarType::Float ? solve<float> : solve<double>)(alpha, beta, k_dense, p_dense ? *p_dense : k_dense, batch, n, values);
   }
   return values;
 }
