@@ -230,7 +230,7 @@ class ByDefinition(Function):
     def jvp(ctx: Any, _solve: None, _definition: None, _pull: None, *tangents: Tensor | None) -> Any:
         # the transpose of the transpose, because torch nests no forward derivatives
         inputs = tuple(forward_ad.unpack_dual(x).primal for x in ctx.saved_tensors)  # they carry the tangents of this level
-        value, pull = torch.func.vjp(ctx.definition, *inputs)
+        value, pull = torch.func.vjp(ctx.definition, *inputs)[:2]
         given = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents, strict=True))
         (tangent,) = torch.func.vjp(pull, torch.zeros_like(value))[1](given)
         return (tangent, *(None,) * ctx.others) if ctx.others else tangent

@@ -339,7 +339,7 @@ def test_householder_strides_broadcasting_and_empty():
     for m, n, batch in ((0, 4, (3,)), (2, 0, (3,)), (2, 4, (0,)), (2, 4, (2, 0))):
         w, info = ops.householder_eigvals(torch.rand(*batch, m), torch.rand(*batch, m, n))
         assert w.shape == (*batch, m) and info.shape == batch and not info.any()
-        assert not w.numel() or n == 0 and torch.equal(w, torch.ones_like(w))
+        assert not w.numel() or (n == 0 and torch.equal(w, torch.ones_like(w)))
     with pytest.raises(RuntimeError, match=r"beta \(..., m\) and k \(..., m, n\)"):
         ops.householder_eigvals(torch.rand(3), torch.rand(2, 4))
     with pytest.raises(RuntimeError, match="m <= 512"):

@@ -35,10 +35,11 @@ def _rank_one_batched(info: Any, in_dims: tuple[int | None, ...], *args: Any) ->
 
 
 def _expand_exp_batched(info: Any, in_dims: tuple[int | None, int | None], delta: Tensor, rate: Tensor) -> tuple[Tensor, int]:
-    if in_dims[1] is None:
-        return expand_exp(delta.movedim(in_dims[0], 0), rate), 0
-    deltas = delta.unbind(in_dims[0]) if in_dims[0] is not None else [delta] * info.batch_size
-    return torch.stack([expand_exp(d, r) for d, r in zip(deltas, rate.unbind(in_dims[1]), strict=True)]), 0
+    of_delta, of_rate = in_dims
+    deltas = delta.expand(info.batch_size, *delta.shape) if of_delta is None else delta.movedim(of_delta, 0)
+    if of_rate is None:
+        return expand_exp(deltas, rate), 0
+    return torch.stack([expand_exp(d, r) for d, r in zip(deltas, rate.unbind(of_rate), strict=True)]), 0
 
 
 torch.library.register_fake("spectral_kernels::rank_one_eigvals", _rank_one_fake, lib=library)
