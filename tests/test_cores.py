@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from spectral_kernels import ops
+from spectral_kernels.reference.diagonal import diagonal_eigvals as diagonal_definition
 from spectral_kernels.reference.expand_exp import expand_exp as expand_exp_definition
 from spectral_kernels.reference.householder import householder_core
 from spectral_kernels.reference.rank_one import rank_one_eigvals as rank_one_definition
@@ -88,6 +89,15 @@ def test_rank_one_against_dense(case, n, dtype):
         assert distance(w, rank_one_dense(alpha.double(), beta.double(), k.double())) <= 8 * n * eps(dtype) * max(1.0, float(k.double().square().sum(-1).max()))
 
 
+@pytest.mark.isa
+@dtypes
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 40])
+def test_rank_one_distinct(n, dtype):
+    args = rand(21, dtype=dtype), rand(21, dtype=dtype), randn(21, n, dtype=dtype)
+    assert same_bits(ops.rank_one_eigvals(*args, distinct=True), ops.rank_one_eigvals(*args)[:, -2:])
+    assert torch.equal(rank_one_definition(*args, distinct=True), rank_one_definition(*args)[:, -2:])
+
+
 def test_rank_one_reflection_and_projector():
     k = torch.tensor([0.6, 0.8, 0.0], dtype=torch.float64)
     w = ops.rank_one_eigvals(torch.ones(3, dtype=torch.float64), torch.tensor([1.0, 2.0, 2.5], dtype=torch.float64), k)
@@ -157,6 +167,31 @@ def test_rank_one_empty(shape):
     w = ops.rank_one_eigvals(torch.ones(shape[:-1]), torch.ones(shape[:-1]), torch.ones(shape))
     assert w.shape == shape and w.dtype == torch.complex64
     assert rank_one_definition(torch.ones(shape[:-1]), torch.ones(shape[:-1]), torch.ones(shape)).shape == shape
+
+
+# Diagonals
+
+
+@pytest.mark.isa
+@dtypes
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("shape", [(5, 7), (1000, 1), (3, 4, 33), (40, 17), (9, 16), (0, 3), (2, 0), (70_000, 5), (500_000, 1)], ids=str)
+def test_diagonal(shape, log, dtype):
+    value = -3 * rand(*shape, dtype=dtype)
+    clean = ops.diagonal_eigvals(value, log)
+    assert clean.shape == shape and clean.dtype == dtype.to_complex() and not clean.imag.any()
+    assert torch.allclose(clean, diagonal_definition(value, log), rtol=2 * eps(dtype), atol=0) and (log or torch.equal(clean.real, value))
+    if value.numel() and shape[0] > 2:
+        value = value.clone()
+        value[-1, ..., -1], value[1, ..., 0], value[0, ..., 0] = math.nan, math.inf, -math.inf
+        w = ops.diagonal_eigvals(value, log)
+        bad = w.real.isnan()
+        assert torch.equal(bad, diagonal_definition(value, log).real.isnan()) and same_bits(w[2:-1], clean[2:-1])
+        assert bool(bad[-1, ..., -1:].all()) and (not log or not bad[0].any() and not w[0, ..., 0].any())
+    if value.numel():
+        strided = value.repeat_interleave(3, 0)[::3].mT.contiguous().mT if value.dim() > 1 else value
+        assert torch.equal(ops.diagonal_eigvals(strided, log).nan_to_num(), ops.diagonal_eigvals(value, log).nan_to_num())
+        assert torch.equal(ops.diagonal_eigvals(value[-1:], log).nan_to_num(), ops.diagonal_eigvals(value, log)[-1:].nan_to_num())
 
 
 # exp(delta rate)
@@ -353,6 +388,8 @@ def arguments(name, *batch):
     return {
         "rank_one_eigvals": (rand(*batch), rand(*batch), randn(*batch, 5)),
         "rank_one_eigvals p": (rand(*batch), rand(*batch), randn(*batch, 5), randn(*batch, 5, seed=2)),
+        "rank_one_eigvals distinct": (rand(*batch), rand(*batch), randn(*batch, 5), randn(*batch, 5, seed=2)),
+        "diagonal_eigvals": (randn(*batch, 3),),
         "expand_exp": (rand(*batch, 3), -rand(3, 2)),
         "householder_eigvals": (2 * rand(*batch, 3), randn(*batch, 3, 5)),
     }[name]
@@ -362,23 +399,29 @@ def first(result):
     return result[0] if isinstance(result, tuple) else result
 
 
-OPS = pytest.mark.parametrize("name", ["rank_one_eigvals", "rank_one_eigvals p", "expand_exp", "householder_eigvals"])
+OPS = pytest.mark.parametrize("name", ["rank_one_eigvals", "rank_one_eigvals p", "rank_one_eigvals distinct", "diagonal_eigvals", "expand_exp", "householder_eigvals"])
+
+
+def more(name):
+    """What follows the tensors."""
+    return (True,) if name in ("rank_one_eigvals distinct", "diagonal_eigvals") else ()
 
 
 def op(name):
-    return getattr(ops, name.split()[0])
+    function = getattr(ops, name.split()[0])
+    return lambda *tensors: function(*tensors, *more(name))
 
 
 @OPS
 def test_opcheck(name):
-    torch.library.opcheck(op(name), tuple(x.requires_grad_() for x in arguments(name, 4)))
+    torch.library.opcheck(getattr(ops, name.split()[0]), (*(x.requires_grad_() for x in arguments(name, 4)), *more(name)))
 
 
 @OPS
 def test_kernel_and_definition_agree(name):
     args = arguments(name, 4)
-    definition = {"rank_one_eigvals": rank_one_definition, "expand_exp": expand_exp_definition, "householder_eigvals": lambda b, k: torch.linalg.eigvals(householder_core(b, k))}
-    ours, theirs = first(op(name)(*args)), definition[name.split()[0]](*args)
+    definition = {"rank_one_eigvals": rank_one_definition, "diagonal_eigvals": diagonal_definition, "expand_exp": expand_exp_definition, "householder_eigvals": lambda b, k: torch.linalg.eigvals(householder_core(b, k))}
+    ours, theirs = first(op(name)(*args)), definition[name.split()[0]](*args, *more(name))
     assert float((ours.sum(-1) - theirs.sum(-1)).abs().max()) <= 1e-13 * float(theirs.abs().max())
 
 

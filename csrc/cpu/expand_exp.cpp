@@ -1,11 +1,9 @@
 // spectral_kernels::expand_exp on CPU tensors: exp(delta_d rate_dn) as complex numbers, each written once.
 #include <torch/csrc/stable/library.h>
 
-#include <algorithm>
-
 #include "../core/exponential.h"
 #include "batch_offsets.h"
-#include "lane_simd.h"
+#include "complex_rows.h"
 #include "parallel.h"
 #include "scratch.h"
 
@@ -30,24 +28,12 @@ void expand(const T* delta, const T* rate, int64_t N, int64_t begin, int64_t end
       for (const int64_t stop = std::min(next, end); e < stop; e += W) sk::vec_store<T, W>(spread + e - begin, step.v[0], W);  // what goes too far is overwritten
     }
   }
-  int count;
-  for (int64_t e = begin; e < end; e += count) {
-    count = int(std::min<int64_t>(W, end - e));
-    if (Stream) count = int(std::min<int64_t>(count, (sk::vec_stream_before(out + 2 * e) / 2 + W - 1) % W + 1));
+  sk::write_complex<Stream>(out + 2 * begin, end - begin, [&](int64_t e, int count) {
     L d, r;
-    d.v[0] = sk::vec_load<T, W>(steps + e - begin, count);
-    r.v[0] = sk::vec_load<T, W>(rate + e, count);
-    sk::Vec<T, W> low, high;
-    sk::vec_interleave<T, W>(sk::lane_exp(d * r).v[0], sk::Vec<T, W>{}, low, high, std::make_integer_sequence<int, W>{});
-    T* at = out + 2 * e;
-    if (Stream && count == W) {
-      sk::vec_stream<T, W>(at, low);
-      sk::vec_stream<T, W>(at + W, high);
-    } else {
-      sk::vec_store<T, W>(at, low, 2 * count);
-      if (2 * count > W) sk::vec_store<T, W>(at + W, high, 2 * count - W);
-    }
-  }
+    d.v[0] = sk::vec_load<T, W>(steps + e, count);
+    r.v[0] = sk::vec_load<T, W>(rate + begin + e, count);
+    return sk::lane_exp(d * r).v[0];
+  });
 }
 
 template <class T>

@@ -6,9 +6,6 @@
 
 namespace sk {
 
-// Outputs of this size and more leave the caches before they are read: they are written past them (`vec_stream`).
-constexpr int64_t stream_from_bytes = 4 << 20;
-
 // Calls worker(begin, end) on ranges that make up [0, count).  Every thread has a worker of its own, made by make_worker(),
 // and takes its next chunk when it is done with the last: matrices differ in their number of iterations, and a core may be
 // busy with something else.

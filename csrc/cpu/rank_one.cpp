@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "batch_offsets.h"
-#include "lane_simd.h"
+#include "complex_rows.h"
 #include "parallel.h"
 
 namespace {
@@ -51,7 +51,7 @@ sk::SimdLane<T, W, 1> dot_products(const T* const* k, const T* const* p, int cou
   return result;
 }
 
-// n - 1 times `repeated`, then `last`, as complex numbers.
+// `last` behind n - 1 times `repeated`, as complex numbers.
 template <bool Stream, class T>
 void write_values(T repeated, T last, int64_t n, T* out) {
   constexpr int W = sk::register_bytes / int(sizeof(T));
@@ -71,7 +71,7 @@ void write_values(T repeated, T last, int64_t n, T* out) {
 }
 
 template <bool Stream, class T>
-void run(const Operand<T>& alpha, const Operand<T>& beta, const Operand<T>& k, const Operand<T>& p, int64_t batch, int64_t n, T* out) {
+void run(const Operand<T>& alpha, const Operand<T>& beta, const Operand<T>& k, const Operand<T>& p, int64_t batch, int64_t n, int64_t written, T* out) {
   constexpr int W = sk::register_bytes / int(sizeof(T));
   using L = sk::SimdLane<T, W, 1>;
   const int64_t grain = (1 + 16384 / (n * W)) * W;  // matrices that a thread takes at once
@@ -89,7 +89,7 @@ void run(const Operand<T>& alpha, const Operand<T>& beta, const Operand<T>& k, c
         L alphas, betas;
         alphas.v[0] = sk::vec_load<T, W>(a, W), betas.v[0] = sk::vec_load<T, W>(b, W);
         const auto values = sk::rank_one_eigenvalues(alphas, betas, dot_products<T, W>(rows, others, count, n));
-        for (int w = 0; w < count; ++w) write_values<Stream>(sk::lane_get(values.repeated, w), sk::lane_get(values.last, w), n, out + (first + w) * 2 * n);
+        for (int w = 0; w < count; ++w) write_values<Stream>(sk::lane_get(values.repeated, w), sk::lane_get(values.last, w), written, out + (first + w) * 2 * written);
       }
       if (Stream) sk::vec_stream_end();
     };
@@ -97,18 +97,18 @@ void run(const Operand<T>& alpha, const Operand<T>& beta, const Operand<T>& k, c
 }
 
 template <class T>
-void solve(const Tensor& alpha, const Tensor& beta, const Tensor& k, const Tensor& p, const sk::BroadcastShape& batch, int64_t n, Tensor& values) {
+void solve(const Tensor& alpha, const Tensor& beta, const Tensor& k, const Tensor& p, const sk::BroadcastShape& batch, int64_t n, int64_t written, Tensor& values) {
   const int64_t count = batch.count();
-  auto function = count * n * 2 * int64_t(sizeof(T)) >= sk::stream_from_bytes ? run<true, T> : run<false, T>;
-  function({alpha, 0, batch}, {beta, 0, batch}, {k, 1, batch}, {p, 1, batch}, count, n, static_cast<T*>(values.mutable_data_ptr()));
+  auto function = count * written * 2 * int64_t(sizeof(T)) >= sk::stream_from_bytes ? run<true, T> : run<false, T>;
+  function({alpha, 0, batch}, {beta, 0, batch}, {k, 1, batch}, {p, 1, batch}, count, n, written, static_cast<T*>(values.mutable_data_ptr()));
 }
 
-// alpha, beta (...), k and p (..., n) -> (..., n) complex.
-Tensor rank_one_eigvals(const Tensor& alpha, const Tensor& beta, const Tensor& k, std::optional<Tensor> p) {
+// alpha, beta (...), k and p (..., n) -> (..., n) complex, or (..., min(n, 2)) where `distinct` is set.
+Tensor rank_one_eigvals(const Tensor& alpha, const Tensor& beta, const Tensor& k, std::optional<Tensor> p, bool distinct) {
   const int64_t dims = k.dim();
   STD_TORCH_CHECK(dims >= 1 && (!p || (p->dim() >= 1 && p->sizes()[p->dim() - 1] == k.sizes()[dims - 1])),
                   "spectral_kernels::rank_one_eigvals: expected alpha and beta (...), k and p (..., n)");
-  const int64_t n = k.sizes()[dims - 1];
+  const int64_t n = k.sizes()[dims - 1], written = distinct ? std::min<int64_t>(n, 2) : n;
   const ScalarType dtype = k.scalar_type();
   STD_TORCH_CHECK((dtype == ScalarType::Float || dtype == ScalarType::Double) && alpha.scalar_type() == dtype && beta.scalar_type() == dtype &&
                       (!p || p->scalar_type() == dtype),
@@ -118,11 +118,11 @@ Tensor rank_one_eigvals(const Tensor& alpha, const Tensor& beta, const Tensor& k
   batch.add(beta, 0);
   batch.add(k, 1);
   if (p) batch.add(*p, 1);
-  Tensor values = torch::stable::new_empty(k, batch.with({n}), dtype == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble);
+  Tensor values = torch::stable::new_empty(k, batch.with({written}), dtype == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble);
   if (n > 0 && batch.count() > 0) {
     const Tensor k_dense = sk::with_dense_core(k, 1);
     const std::optional<Tensor> p_dense = p ? std::optional<Tensor>(sk::with_dense_core(*p, 1)) : std::nullopt;
-    (dtype == ScalarType::Float ? solve<float> : solve<double>)(alpha, beta, k_dense, p_dense ? *p_dense : k_dense, batch, n, values);
+    (dtype == ScalarType::Float ? solve<float> : solve<double>)(alpha, beta, k_dense, p_dense ? *p_dense : k_dense, batch, n, written, values);
   }
   return values;
 }

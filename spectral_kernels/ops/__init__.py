@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from spectral_kernels._load import load_cpu
 from spectral_kernels.ops._library import differentiated as differentiated
+from spectral_kernels.ops.closed_forms import diagonal_eigvals as diagonal_eigvals
+from spectral_kernels.ops.closed_forms import expand_exp as expand_exp
+from spectral_kernels.ops.closed_forms import rank_one_eigvals as rank_one_eigvals
 from spectral_kernels.ops.dense import eig as eig
 from spectral_kernels.ops.dense import eig_simd as eig_simd
 from spectral_kernels.ops.dense import eigh as eigh
@@ -17,7 +20,5 @@ from spectral_kernels.ops.dense import raise_if_failed as raise_if_failed
 from spectral_kernels.ops.householder import householder_core as householder_core
 from spectral_kernels.ops.householder import householder_eigvals as householder_eigvals
 from spectral_kernels.ops.jacobian import jacobian_eig as jacobian_eig
-from spectral_kernels.ops.rank_one import expand_exp as expand_exp
-from spectral_kernels.ops.rank_one import rank_one_eigvals as rank_one_eigvals
 
 CPU_ISA = load_cpu()
