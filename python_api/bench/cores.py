@@ -13,6 +13,11 @@ from spectral_kernels.api.transitions import HouseholderProduct, Jacobian, RankO
 REFLECTORS = 3  # of a DeltaProduct step
 
 
+def many(n: int, threads: int) -> int:
+    """As many matrices as fit the memory that a benchmark takes: the kernels need little time for each."""
+    return threads * (2_900_000 // n**2) + 1
+
+
 def _randn(generator: torch.Generator, dtype: torch.dtype, *shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=generator).to(dtype)
 
