@@ -187,7 +187,7 @@ def test_diagonal(shape, log, dtype):
         w = ops.diagonal_eigvals(value, log)
         bad = w.real.isnan()
         assert torch.equal(bad, diagonal_definition(value, log).real.isnan()) and same_bits(w[2:-1], clean[2:-1])
-        assert bool(bad[-1, ..., -1:].all()) and (not log or not bad[0].any() and not w[0, ..., 0].any())
+        assert bool(bad[-1, ..., -1:].all()) and (not log or (not bad[0].any() and not w[0, ..., 0].any()))
     if value.numel():
         strided = value.repeat_interleave(3, 0)[::3].mT.contiguous().mT if value.dim() > 1 else value
         assert torch.equal(ops.diagonal_eigvals(strided, log).nan_to_num(), ops.diagonal_eigvals(value, log).nan_to_num())
@@ -420,7 +420,12 @@ def test_opcheck(name):
 @OPS
 def test_kernel_and_definition_agree(name):
     args = arguments(name, 4)
-    definition = {"rank_one_eigvals": rank_one_definition, "diagonal_eigvals": diagonal_definition, "expand_exp": expand_exp_definition, "householder_eigvals": lambda b, k: torch.linalg.eigvals(householder_core(b, k))}
+    definition = {
+        "rank_one_eigvals": rank_one_definition,
+        "diagonal_eigvals": diagonal_definition,
+        "expand_exp": expand_exp_definition,
+        "householder_eigvals": lambda b, k: torch.linalg.eigvals(householder_core(b, k)),
+    }
     ours, theirs = first(op(name)(*args)), definition[name.split()[0]](*args, *more(name))
     assert float((ours.sum(-1) - theirs.sum(-1)).abs().max()) <= 1e-13 * float(theirs.abs().max())
 

@@ -73,7 +73,8 @@ void run(const Tensor& value, const sk::BroadcastShape& batch, int64_t n, T* out
 template <class T>
 void solve(const Tensor& value, bool log, const sk::BroadcastShape& batch, int64_t n, Tensor& values) {
   const bool stream = batch.count() * n * 2 * int64_t(sizeof(T)) >= sk::stream_from_bytes;
-  (log ? stream ? run<true, true, T> : run<true, false, T> : stream ? run<false, true, T> : run<false, false, T>)(value, batch, n, static_cast<T*>(values.mutable_data_ptr()));
+  auto function = log ? (stream ? run<true, true, T> : run<true, false, T>) : (stream ? run<false, true, T> : run<false, false, T>);
+  function(value, batch, n, static_cast<T*>(values.mutable_data_ptr()));
 }
 
 // value (..., n) -> (..., n) complex.
@@ -85,8 +86,10 @@ Tensor diagonal_eigvals(const Tensor& value, bool log) {
   batch.add(value, 1);
   const int64_t n = value.sizes()[value.dim() - 1];
   Tensor values = torch::stable::new_empty(value, batch.with({n}), dtype == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble);
-  if (n > 0 && batch.count() > 0)
-    (dtype == ScalarType::Float ? solve<float> : solve<double>)(n == 1 ? torch::stable::contiguous(value) : sk::with_dense_core(value, 1), log, batch, n, values);
+  if (n > 0 && batch.count() > 0) {
+    const Tensor dense = n == 1 ? torch::stable::contiguous(value) : sk::with_dense_core(value, 1);
+    (dtype == ScalarType::Float ? solve<float> : solve<double>)(dense, log, batch, n, values);
+  }
   return values;
 }
 

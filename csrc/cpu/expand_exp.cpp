@@ -20,12 +20,12 @@ void expand(const T* delta, const T* rate, int64_t N, int64_t begin, int64_t end
   constexpr int W = sk::register_bytes / int(sizeof(T));
   using L = sk::SimdLane<T, W, 1>;
   const T* steps = delta + begin;  // that of number begin + e is steps[e]
-  if (N > 1) {
+  if (N > 1) {  // a broadcast step goes as far as whole vectors do; the next one overwrites what was too far
     steps = spread;
     int64_t d = begin / N;
     for (int64_t e = begin, next = (d + 1) * N; e < end; e = next, next += N, ++d) {
       const L step(delta[d]);
-      for (const int64_t stop = std::min(next, end); e < stop; e += W) sk::vec_store<T, W>(spread + e - begin, step.v[0], W);  // what goes too far is overwritten
+      for (const int64_t stop = std::min(next, end); e < stop; e += W) sk::vec_store<T, W>(spread + e - begin, step.v[0], W);
     }
   }
   sk::write_complex<Stream>(out + 2 * begin, end - begin, [&](int64_t e, int count) {
