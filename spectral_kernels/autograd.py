@@ -266,3 +266,40 @@ class Secular(Function):
         dd, dp = zero if dd is None else dd, zero if dp is None else dp
         dw = (by_d * dd.unsqueeze(-1)).sum(-2) + (by_p * dp.unsqueeze(-1)).sum(-2)
         return dw, None, dw - dd.gather(-1, origin)
+PullBack = Callable[[Callable[..., Any], tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
+
+
+def _pull_back(definition: Callable[..., Any], inputs: tuple[Tensor, ...], g: Tensor) -> tuple[Tensor, ...]:
+    return torch.func.vjp(definition, *inputs)[1](g)
+
+
+class ByDefinition(Function):
+    """Derivatives of the first output of an op by those of its definition, which is evaluated anew: only the inputs are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, solve: Callable[..., Any], definition: Callable[..., Any], pull_back: PullBack | None, *inputs: Tensor) -> Any:
+        outputs = solve(*inputs)
+        ctx.definition = lambda *given: outputs_of[0] if isinstance(outputs_of := definition(*given), tuple) else outputs_of
+        ctx.pull_back = pull_back or _pull_back
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+        ctx.set_materialize_grads(False)
+        ctx.others = len(outputs) - 1 if isinstance(outputs, tuple) else 0
+        if ctx.others:
+            ctx.mark_non_differentiable(*outputs[1:])
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, *_: Any) -> Grads:
+        inputs = ctx.saved_tensors
+        return (None, None, None, *((None,) * len(inputs) if g is None else ctx.pull_back(ctx.definition, inputs, g)))
+
+    @staticmethod
+    @_forward_grad
+    def jvp(ctx: Any, _solve: None, _definition: None, _pull: None, *tangents: Tensor | None) -> Any:
+        # the transpose of the transpose, because torch nests no forward derivatives
+        inputs = tuple(forward_ad.unpack_dual(x).primal for x in ctx.saved_tensors)  # they carry the tangents of this level
+        value, pull = torch.func.vjp(ctx.definition, *inputs)[:2]
+        given = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents, strict=True))
+        (tangent,) = torch.func.vjp(pull, torch.zeros_like(value))[1](given)
+        return (tangent, *(None,) * ctx.others) if ctx.others else tangent

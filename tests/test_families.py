@@ -97,11 +97,14 @@ def test_eig_left_and_right(cell):
 @cells
 def test_chunks_change_nothing(cell, monkeypatch):
     t = make(cell)
-    whole = t.eig(left=True)
-    formed = []
+
+    def solve():  # what serves the sizes and devices that no fused kernel does
+        return base.Transition._solve(t, left=True, right=True)
+
+    whole, formed = solve(), []
     monkeypatch.setattr(base, "_CHUNK_BYTES", 5 * t.size**2 * 8)
     monkeypatch.setattr(base.linalg, "eig_ex", lambda A, *, eig_ex=sk.linalg.eig_ex, **kw: (formed.append(A.shape[0]), eig_ex(A, **kw))[1])
-    for a, b in zip(whole, t.eig(left=True), strict=True):
+    for a, b in zip(whole, solve(), strict=True):
         assert torch.equal(a, b)
     assert formed == [5, 5, 5, 5, 4]
 

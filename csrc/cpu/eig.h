@@ -83,12 +83,25 @@ struct VectorWriter {
   }
 };
 
-// One group: `count` matrices from `first` on.
+// The source of matrices that stand in memory.  Every source (jacobian.h, householder.h) has
+//   lanes_needed()                   its scratch, in lane values
+//   load(first, count, h, scratch)   forms `count` matrices from `first` on in the tile h; the lanes that are left over repeat the last
+template <class T>
+struct StridedSource {
+  const T* a;
+  BatchLayout layout;
+
+  long lanes_needed() const { return 0; }
+  template <class M, class L>
+  void load(int64_t first, int count, M h, L*) const {
+    pack(a, layout, first, count, h);
+  }
+};
+
+// One group: `count` matrices from `first` on, which stand in the workspace.
 template <bool Vectors, class L>
-void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, EigOptions opt,
-               const EigOutputs<real_t<L>>& out, Workspace<L>& ws) {
+void eig_group(int64_t first, int count, EigOptions opt, const EigOutputs<real_t<L>>& out, Workspace<L>& ws) {
   const int n = ws.h.n;
-  pack(a, layout, first, count, ws.h);
   SchurResult<L> s = schur<Vectors>(ws, opt.balance);
   store_values(first, count, n, s, [&](int i) { return ws.wr[i]; }, [&](int i) { return ws.wi[i]; }, out);
   if (!Vectors) return;
@@ -102,26 +115,32 @@ void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int
 }
 
 // Solves ranges of matrices in groups of W, in one workspace.  E: the matrix entry, a lane value or a Complex of one.
-template <bool Vectors, class E>
+template <bool Vectors, class E, class Source>
 class EigSolver {
   using L = lane_of<E>;
   using T = real_t<L>;
   static constexpr int W = width_v<L>;
 
  public:
-  explicit EigSolver(int n)
-      : lanes_(size_t(Workspace<E>::lanes_needed(n, Vectors)) * sizeof(L)), scratch_(lanes_ + size_t(W) * n * sizeof(uint16_t)),
-        ws_(reinterpret_cast<L*>(scratch_.get()), reinterpret_cast<uint16_t*>(scratch_.get() + lanes_), n, Vectors) {}
+  EigSolver(const Source& source, int n)
+      : source_(source),
+        lanes_(Workspace<E>::lanes_needed(n, Vectors)),
+        scratch_(size_t(lanes_ + source.lanes_needed()) * sizeof(L) + size_t(W) * n * sizeof(uint16_t)),
+        ws_(lane(0), reinterpret_cast<uint16_t*>(lane(lanes_ + source.lanes_needed())), n, Vectors) {}
 
-  void solve(const T* a, const BatchLayout& layout, int64_t begin, int64_t end, EigOptions opt, const EigOutputs<T>& out) {
+  void solve(int64_t begin, int64_t end, EigOptions opt, const EigOutputs<T>& out) {
     for (int64_t b = begin; b < end; b += W) {
       const int count = int(end - b < W ? end - b : W);
-      eig_group<Vectors>(a, layout, b, count, opt, out, ws_);
+      source_.load(b, count, ws_.h, lane(lanes_));
+      eig_group<Vectors>(b, count, opt, out, ws_);
     }
   }
 
  private:
-  size_t lanes_;
+  L* lane(long i) { return reinterpret_cast<L*>(scratch_.get()) + i; }
+
+  const Source& source_;
+  long lanes_;
   Scratch scratch_;
   Workspace<E> ws_;
 };

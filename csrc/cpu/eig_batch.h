@@ -18,41 +18,46 @@ template <bool Vectors, template <class> class Entry>
 constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? (Vectors ? 5 : 8) : 0;
 
 // Entry: Real or Complex
-template <bool Vectors, template <class> class Entry, class Lane, class T>
-void eig_groups(const T* a, const BatchLayout& layout, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
+template <bool Vectors, template <class> class Entry, class Lane, class Source, class T>
+void eig_groups(const Source& source, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
   constexpr int64_t W = width_v<Lane>;
   const int64_t tail = batch % W < scalar_below<T> ? batch % W : 0, cut = batch - tail;
   for_each_chunk((cut + W - 1) / W, [&] {
-    return [&, solver = EigSolver<Vectors, Entry<Lane>>(n)](int64_t begin, int64_t end) mutable {
-      solver.solve(a, layout, begin * W, end * W < cut ? end * W : cut, opt, out);
+    return [&, solver = EigSolver<Vectors, Entry<Lane>, Source>(source, n)](int64_t begin, int64_t end) mutable {
+      solver.solve(begin * W, end * W < cut ? end * W : cut, opt, out);
     };
   });
   for_each_chunk(tail, [&] {
-    return [&, solver = EigSolver<Vectors, Entry<T>>(n)](int64_t begin, int64_t end) mutable { solver.solve(a, layout, cut + begin, cut + end, opt, out); };
+    return [&, solver = EigSolver<Vectors, Entry<T>, Source>(source, n)](int64_t begin, int64_t end) mutable { solver.solve(cut + begin, cut + end, opt, out); };
   });
 }
 
-template <bool Vectors, template <class> class Entry, class T>
-void eig_batch(const T* a, const BatchLayout& layout, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
+template <bool Vectors, template <class> class Entry, class Source, class T>
+void eig_batch(const Source& source, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
   constexpr int W = register_bytes / int(sizeof(T));
   if constexpr (two_registers_up_to<Vectors, Entry> > 0)
     if (n <= two_registers_up_to<Vectors, Entry> && batch >= 4 * W)
-      return eig_groups<Vectors, Entry, SimdLane<T, W, 2>>(a, layout, batch, n, opt, out);
-  eig_groups<Vectors, Entry, SimdLane<T, W, 1>>(a, layout, batch, n, opt, out);
+      return eig_groups<Vectors, Entry, SimdLane<T, W, 2>>(source, batch, n, opt, out);
+  eig_groups<Vectors, Entry, SimdLane<T, W, 1>>(source, batch, n, opt, out);
+}
+
+// Pointers into contiguous outputs; right, left: null when not wanted.
+template <class T>
+EigOutputs<T> eig_outputs(EigOptions opt, Tensor& w, Tensor& right, Tensor& left, Tensor& info) {
+  return {static_cast<T*>(w.mutable_data_ptr()), opt.right ? static_cast<T*>(right.mutable_data_ptr()) : nullptr,
+          opt.left ? static_cast<T*>(left.mutable_data_ptr()) : nullptr, static_cast<int32_t*>(info.mutable_data_ptr())};
 }
 
 template <template <class> class Entry, class T>
 void eig_tensor(const Tensor& A, int64_t batch, int n, EigOptions opt, Tensor& w, Tensor& right, Tensor& left, Tensor& info) {
   const auto sizes = A.sizes(), strides = A.strides();
   const int dims = int(sizes.size()) - 2;
-  const BatchLayout layout{sizes.data(), strides.data(), dims, strides[dims], strides[dims + 1]};
-  EigOutputs<T> out{static_cast<T*>(w.mutable_data_ptr()), opt.right ? static_cast<T*>(right.mutable_data_ptr()) : nullptr,
-                    opt.left ? static_cast<T*>(left.mutable_data_ptr()) : nullptr, static_cast<int32_t*>(info.mutable_data_ptr())};
-  const T* a = static_cast<const T*>(A.const_data_ptr());
+  const StridedSource<T> source{static_cast<const T*>(A.const_data_ptr()), {sizes.data(), strides.data(), dims, strides[dims], strides[dims + 1]}};
+  const EigOutputs<T> out = eig_outputs<T>(opt, w, right, left, info);
   if (opt.left || opt.right)
-    eig_batch<true, Entry>(a, layout, batch, n, opt, out);
+    eig_batch<true, Entry>(source, batch, n, opt, out);
   else
-    eig_batch<false, Entry>(a, layout, batch, n, opt, out);
+    eig_batch<false, Entry>(source, batch, n, opt, out);
 }
 
 // Each in a source file of its own: eig_<dtype>.cpp.  They take a while to compile.

@@ -28,10 +28,8 @@ struct ComplexVectorWriter {
 };
 
 template <bool Vectors, class L>
-void eig_group(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, EigOptions opt,
-               const EigOutputs<real_t<L>>& out, Workspace<Complex<L>>& ws) {
+void eig_group(int64_t first, int count, EigOptions opt, const EigOutputs<real_t<L>>& out, Workspace<Complex<L>>& ws) {
   const int n = ws.h.n;
-  pack(a, layout, first, count, ws.h);
   SchurResult<L> s = schur<Vectors>(ws, opt.balance);
   // + 0: no negative zeros
   store_values(first, count, n, s, [&](int i) { return ws.w[i].re + L(0); }, [&](int i) { return ws.w[i].im + L(0); }, out);

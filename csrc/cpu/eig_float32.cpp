@@ -1,6 +1,10 @@
-// The float32 kernels of spectral_kernels::eig_simd.
+// The float32 kernels on the real dense solver: spectral_kernels::eig_simd, jacobian_eig and householder_eigvals.
 #include "eig_batch.h"
+#include "householder.h"
+#include "jacobian.h"
 
 namespace sk {
 template SK_EIG_TENSOR(Real, float);
+template SK_JACOBIAN_TENSOR(float);
+template SK_HOUSEHOLDER_TENSOR(float);
 }  // namespace sk

@@ -273,6 +273,30 @@ SK_HD void vec_store(T* p, Vec<T, W> a, int count) {
 #endif
   for (int w = 0; w < count; ++w) p[w] = a[w];
 }
+// To an aligned p, past the caches: a line that is written whole need not be read first.  `vec_stream_end` before others may read.
+template <class T, int W>
+SK_HD void vec_stream(T* p, Vec<T, W> a) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a) == 64) return _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)a);
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(a) == 32) return _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)a);
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(a) == 16) return _mm_stream_ps(reinterpret_cast<float*>(p), (__m128)a);
+#endif
+  memcpy(p, &a, sizeof a);
+}
+template <class T>
+SK_HD int64_t vec_stream_before(const T* p) {  // numbers from p to the next aligned place
+  constexpr int W = register_bytes / int(sizeof(T));
+  return -(reinterpret_cast<uintptr_t>(p) / sizeof(T)) % W;
+}
+SK_HD void vec_stream_end() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
 // re and im, W numbers each, as W complex numbers in two registers.
 template <class T, int W, int... J>
 SK_HD void vec_interleave(Vec<T, W> re, Vec<T, W> im, Vec<T, W>& low, Vec<T, W>& high, std::integer_sequence<int, J...>) {

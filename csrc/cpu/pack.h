@@ -39,6 +39,20 @@ void interleave(const T* const* source, int64_t length, Target&& target, T*) {
   for (int64_t e = 0; e < length; ++e) *target(e) = source[0][e];
 }
 
+// Items [first, first + count), `length` numbers each, item i at a + at(i), into `length` lane values; the lanes that are left over
+// repeat the last one.
+template <class T, class At, class L>
+void load_rows(const T* a, const At& at, int64_t first, int count, int64_t length, L* target) {
+  constexpr int W = width_v<L>;
+  const T* source[W];
+  for (int w = 0; w < W; ++w) source[w] = a + at(first + (w < count ? w : count - 1));
+  interleave(source, length, [&](int64_t e) { return target + e; }, static_cast<L*>(nullptr));
+}
+template <class T, class L>
+void load_rows(const T* a, int64_t first, int count, int64_t length, L* target) {
+  load_rows(a, [&](int64_t i) { return i * length; }, first, count, length, target);
+}
+
 // Loads `count` matrices from `first` on; the lanes that are left over repeat the last one.
 template <class L>
 SK_STEP void pack(const real_t<L>* a, const BatchLayout& layout, int64_t first, int count, Tile<L> h) {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api import linalg
-from spectral_kernels.api.bench import attention, secular
+from spectral_kernels.api.bench import attention, cores, secular
 from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigh_accuracy, eigvals_accuracy, eigvalsh_accuracy
 from spectral_kernels.api.bench.opponents import Function, Opponent, dense_opponents
 
@@ -112,6 +112,15 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         opponents=secular.OPPONENTS,
         accuracy=secular.accuracy,
         inputs=secular.inputs,
+    ),
+    Benchmark(
+        name="rank_one",
+        what="eigenvalues of a batch of multiples of the identity plus rank one, from their factors",
+        function=cores.rank_one,
+        opponents=cores.RANK_ONE_OPPONENTS,
+        accuracy=cores.rank_one_accuracy,
+        inputs=cores.rank_one_inputs,
+        batch=cores.many,
         dtypes=REAL,
         quick_dtypes=(),
         sizes=(8, 16, 32, 64, 128),
@@ -144,6 +153,31 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         quick_sizes=(512,),
         batch=attention.heads_per_batch,
         flops=attention.flops,
+    ),
+    Benchmark(
+        name="householder",
+        what=f"eigenvalues of a batch of products of {cores.REFLECTORS} Householder reflectors, from their factors",
+        function=cores.householder,
+        opponents=cores.HOUSEHOLDER_OPPONENTS,
+        accuracy=cores.householder_accuracy,
+        inputs=cores.householder_inputs,
+        batch=cores.many,
+        dtypes=REAL,
+        quick_dtypes=(),
+        sizes=(8, 16, 32, 64, 128),
+        quick_sizes=(16, 64),
+    ),
+    Benchmark(
+        name="jacobian",
+        what="eigenvalues of a batch of Jacobians of a GRU, from its gates",
+        function=cores.gru,
+        opponents=cores.GRU_OPPONENTS,
+        accuracy=cores.gru_accuracy,
+        inputs=cores.gru_inputs,
+        dtypes=REAL,
+        quick_dtypes=(),
+        sizes=(8, 16, 32, 64, 128),
+        quick_sizes=(16, 64),
     ),
 )
 

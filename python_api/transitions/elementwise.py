@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from spectral_kernels import ops
 from spectral_kernels.api.linalg import EigResult
 from spectral_kernels.api.transitions.base import Distinct, Transition, poison
 
@@ -62,7 +63,12 @@ class Scalar(_Elementwise):
     def alpha(self) -> Tensor:
         return self.value.exp() if self.log else self.value
 
+    def eigvals(self) -> Tensor:
+        return super().eigvals() if self.n != 1 or self.value.is_complex() else ops.diagonal_eigvals(self.value[..., None], self.log)
+
     def distinct(self) -> Distinct:
+        if self.n == 1 and not self.value.is_complex():
+            return Distinct(self.eigvals().real, (1,))
         return self._distinct((self.alpha[..., None], self.n), bad=poison(self.value, 0, self.log))
 
     def log_modulus(self) -> Tensor:
@@ -105,7 +111,12 @@ class Diagonal(_Elementwise):
     def diagonal(self) -> Tensor:
         return self.value.exp() if self.log else self.value
 
+    def eigvals(self) -> Tensor:
+        return super().eigvals() if self.value.is_complex() else ops.diagonal_eigvals(self.value, self.log)
+
     def distinct(self) -> Distinct:
+        if not self.value.is_complex():
+            return Distinct(self.eigvals().real, (1,) * self.size)
         return self._distinct((self.diagonal, 1), bad=poison(self.value, log=self.log))
 
     def log_modulus(self) -> Tensor:
@@ -167,7 +178,15 @@ class ZeroOrderHold(_Elementwise):
         """``ln lambda``, ``(..., D N)``."""
         return (self.delta[..., None] * self.rate).flatten(-2)
 
+    def eigvals(self) -> Tensor:
+        if self.rate.is_complex():
+            return super().eigvals()
+        delta = self.delta + self._poison[..., None]
+        return ops.expand_exp(delta, self.rate if delta.shape[-1] == self.rate.shape[0] else self.rate.reshape(1, -1))
+
     def distinct(self) -> Distinct:
+        if not self.rate.is_complex():
+            return Distinct(self.eigvals().real, (1,) * self.size)
         return self._distinct((self.exponent.exp(), 1), bad=self._poison)
 
     def log_modulus(self) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from spectral_kernels import dispatch, ops
 from spectral_kernels.api import linalg
 from spectral_kernels.api.transitions.base import Distinct, Transition
 
@@ -161,11 +162,6 @@ class HouseholderProduct(Updating):
             A = A - (beta[..., None] * k)[..., :, None] * (k[..., None, :] @ A)
         return A
 
-    def _gram_and_core(self) -> tuple[Tensor, Tensor]:
-        """``K^T K`` and T of the class, both ``(..., m, m)``."""
-        gram, diagonal = self.k @ self.k.mT, torch.diag_embed(self.beta)
-        return gram, torch.linalg.solve_triangular(self.beta[..., None] * gram.tril(-1), diagonal, upper=False, unitriangular=True)
-
     def distinct(self) -> Distinct:
         m, n = self.rank, self.size
         if m >= max(n, 2):
@@ -173,10 +169,10 @@ class HouseholderProduct(Updating):
         if m == 1:
             last = self.alpha * (1 - self.beta[..., 0] * self.k.square().sum((-2, -1)))
             return self._distinct((self.alpha[..., None], n - 1), (last[..., None], min(n, 1)))
-        gram, core = self._gram_and_core()
-        small = linalg.eig_ex(torch.eye(m, dtype=self.dtype, device=self.device) - core @ gram, right=False).eigenvalues
+        small = ops.householder_eigvals(self.beta, self.k)[0] if m <= dispatch.ANY_BATCH else linalg.eig_ex(ops.householder_core(self.beta, self.k), right=False).eigenvalues
         return self._distinct((self.alpha[..., None].to(small.dtype), n - m), (self.alpha[..., None] * small, 1))
 
     def low_rank(self) -> LowRankUpdate:
-        core = self.alpha[..., None, None] * self._gram_and_core()[1]
+        below = self.beta[..., None] * (self.k @ self.k.mT).tril(-1)  # T of the class solves (I + below) T = Diag(beta)
+        core = self.alpha[..., None, None] * torch.linalg.solve_triangular(below, torch.diag_embed(self.beta), upper=False, unitriangular=True)
         return LowRankUpdate(self.alpha, self.k, core, valid=self.valid, multiplicity=self.multiplicity, gauge=self.gauge, time=self.time)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from spectral_kernels import dispatch
+from spectral_kernels.api.linalg import EigResult
 from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.ops import differentiated, jacobian_eig
+from spectral_kernels.reference.gated_jacobian import gated_jacobian
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,7 +27,8 @@ class Jacobian(Transition):
         coefficient: ``(..., S, G, n)``, what each gate's pre-activation does to each part of the state.
         diagonal: ``(..., S, S, n)``, what each unit's parts do to each other directly.
 
-    `dense` is ``(..., S n, S n)``.  The eigenvalues come from the dense solver.
+    `dense` is ``(..., S n, S n)``.  The eigenvalues come from the dense solver, which forms the matrices itself where it holds
+    them: up to S n = 128 on a CPU none is written to memory.
     """
 
     structure: ClassVar[str] = "jacobian"
@@ -49,8 +53,16 @@ class Jacobian(Transition):
         return self.coefficient.shape[-3] * self.weight.shape[-1]
 
     def dense(self) -> Tensor:
-        parts, n = self.coefficient.shape[-3], self.weight.shape[-1]
-        J = self.coefficient.new_zeros(*self.batch_shape, parts, n, parts, n)
-        J[..., 0, :] = torch.einsum("...ign,gnm->...inm", self.coefficient, self.weight)
-        J.diagonal(dim1=-3, dim2=-1).add_(self.diagonal)  # the view is (..., S, S, n)
-        return J.reshape(self.shape)
+        return gated_jacobian(self.weight, self.coefficient, self.diagonal)
+
+    def _solve(self, *, left: bool, right: bool) -> EigResult:
+        """By the kernel that forms the matrices lane group by lane group, where it serves; a derivative of vectors takes the dense path.
+
+        A second solve gives eigenvectors that may differ in sign, so their derivative cannot be taken from the factors alone.
+        """
+        vectors = left or right
+        fused = not self.weight.is_complex() and dispatch.rule("eig", self.weight.device.type, self.dtype, self.size).name == "simd"
+        if not fused or (vectors and differentiated(self.weight, self.coefficient, self.diagonal)):
+            return super()._solve(left=left, right=right)
+        w, V, U, info = jacobian_eig(self.weight, self.coefficient, self.diagonal, left, right)
+        return EigResult(w, V if right else None, U if left else None, info)

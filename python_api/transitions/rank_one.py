@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from spectral_kernels import ops
 from spectral_kernels.api.linalg import EigResult
 from spectral_kernels.api.transitions.base import Distinct
 from spectral_kernels.api.transitions.householder import LowRankUpdate, Updating
@@ -59,7 +60,13 @@ class RankOne(Updating):
         eye = torch.eye(self.size, dtype=self.dtype, device=self.device)
         return self.alpha[..., None, None] * eye - (self.beta[..., None] * self.k)[..., :, None] * self._p[..., None, :]
 
+    def eigvals(self) -> Tensor:
+        return super().eigvals() if self.k.is_complex() else ops.rank_one_eigvals(self.alpha, self.beta, self.k, self.p)
+
     def distinct(self) -> Distinct:
+        if not self.k.is_complex():
+            values = ops.rank_one_eigvals(self.alpha, self.beta, self.k, self.p, True).real
+            return Distinct(values, (self.size - 1, 1) if self.size > 1 else (1,) * self.size)
         last = self.alpha - self.beta * (self._p * self.k).sum(-1)
         return self._distinct((self.alpha[..., None], self.size - 1), (last[..., None], min(self.size, 1)))
 

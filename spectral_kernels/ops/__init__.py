@@ -7,13 +7,20 @@ device is the definition in ``reference``.
 from __future__ import annotations
 
 from spectral_kernels._load import load_cpu
+from spectral_kernels.ops._library import differentiated as differentiated
 from spectral_kernels.ops.attention import attention_lse as attention_lse
+from spectral_kernels.ops.closed_forms import diagonal_eigvals as diagonal_eigvals
+from spectral_kernels.ops.closed_forms import expand_exp as expand_exp
+from spectral_kernels.ops.closed_forms import rank_one_eigvals as rank_one_eigvals
 from spectral_kernels.ops.dense import eig as eig
 from spectral_kernels.ops.dense import eig_simd as eig_simd
 from spectral_kernels.ops.dense import eigh as eigh
 from spectral_kernels.ops.dense import eigh_simd as eigh_simd
 from spectral_kernels.ops.dense import inverse_from_left as inverse_from_left
 from spectral_kernels.ops.dense import raise_if_failed as raise_if_failed
+from spectral_kernels.ops.householder import householder_core as householder_core
+from spectral_kernels.ops.householder import householder_eigvals as householder_eigvals
+from spectral_kernels.ops.jacobian import jacobian_eig as jacobian_eig
 from spectral_kernels.ops.secular import secular as secular
 from spectral_kernels.ops.secular import secular_complex as secular_complex
 from spectral_kernels.ops.secular import secular_eig as secular_eig

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch._C import _LinAlgError  # type: ignore[attr-defined]
 from torch._functorch.utils import enable_single_level_autograd_function
-from torch.autograd import forward_ad
 
 from spectral_kernels import autograd, dispatch
-from spectral_kernels.ops._library import define, library
+from spectral_kernels.ops._library import below, define, differentiated, library
 
 Results = tuple[Tensor, ...]
 
@@ -107,28 +106,9 @@ for _name, _fake in _FAKES.items():
 # Autograd.  The kernel ops have none: `eig` and `eigh` stand above them.
 
 
-def _below(op: Any, keyset: Any) -> Callable[..., Any]:
-    """``op`` below the autograd keys, where a transposed result is no view whose tangent would have to share its layout.
-
-    A Function's forward runs without grad mode; the outer levels of torch.func, which stand below this one, want it back.
-    """
-
-    def solve(*args: Any) -> Any:
-        with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True), torch._C._AutoDispatchBelowADInplaceOrView():
-            return op.redispatch(keyset & torch._C._after_ADInplaceOrView_keyset, *args)
-
-    return solve
-
-
-def _differentiated(*tensors: Tensor) -> bool:
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return True
-    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors) if forward_ad._current_level >= 0 else False
-
-
 def _eig_autograd(keyset: Any, A: Tensor, left: bool, right: bool, balance: bool, broadening: float, raises: str | None) -> Results:
-    solve = _below(eig, keyset)
-    if not _differentiated(A):
+    solve = below(eig, keyset)
+    if not differentiated(A):
         return solve(A, left, right, balance, broadening, raises)
     with enable_single_level_autograd_function():
         w, V, U, info = autograd.Eig.apply(A, balance, broadening, raises, solve)  # every derivative needs both sides
@@ -137,8 +117,8 @@ def _eig_autograd(keyset: Any, A: Tensor, left: bool, right: bool, balance: bool
 
 
 def _eigh_autograd(keyset: Any, A: Tensor, vectors: bool, upper: bool, broadening: float, raises: str | None) -> Results:
-    solve = _below(eigh, keyset)
-    if not _differentiated(A):
+    solve = below(eigh, keyset)
+    if not differentiated(A):
         return solve(A, vectors, upper, broadening, raises)
     with enable_single_level_autograd_function():
         w, V, info = autograd.Eigh.apply(A, upper, broadening, raises, solve)
@@ -146,8 +126,8 @@ def _eigh_autograd(keyset: Any, A: Tensor, vectors: bool, upper: bool, broadenin
 
 
 def _inverse_from_left_autograd(keyset: Any, V: Tensor, U: Tensor) -> Tensor:
-    solve = _below(inverse_from_left, keyset)
-    if not _differentiated(V, U):
+    solve = below(inverse_from_left, keyset)
+    if not differentiated(V, U):
         return solve(V, U)
     with enable_single_level_autograd_function():
         return autograd.InverseFromLeft.apply(V, U, solve)

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 
 from spectral_kernels import autograd
-from spectral_kernels.ops._library import define, library
-from spectral_kernels.ops.dense import _below, _differentiated, _front
+from spectral_kernels.ops._library import below, define, differentiated, library
+from spectral_kernels.ops.dense import _front
 from spectral_kernels.reference import secular as reference
 
 Results = tuple[Tensor, ...]
@@ -69,8 +69,8 @@ for _name, _fake in _FAKES.items():
 
 def _secular_autograd(op: Any) -> Callable[..., Any]:
     def differentiable(keyset: Any, d: Tensor, p: Tensor) -> Any:
-        solve = _below(op, keyset)
-        if not _differentiated(d, p):
+        solve = below(op, keyset)
+        if not differentiated(d, p):
             return solve(d, p)
         with enable_single_level_autograd_function():
             return autograd.Secular.apply(d, p, solve)
