@@ -54,6 +54,15 @@ def _rank_one(batch, n, dtype, own_p=True):
     return tr.RankOne(randn(*batch, dtype=dtype), randn(*batch, dtype=dtype), randn(*batch, n, dtype=dtype), randn(*batch, n, dtype=dtype) if own_p else None)
 
 
+def _diagonal_plus_rank_one(batch, n, dtype, sign=None):
+    b, c = randn(*batch, n, dtype=dtype), randn(*batch, n, dtype=dtype)
+    return tr.DiagonalPlusRankOne(randn(*batch, n, dtype=dtype), b, c if sign is None else sign * b * decays(*batch, n, dtype=dtype), sign)
+
+
+def _bilinear_low_rank(batch, n, dtype):
+    return tr.BilinearLowRank(-1 + 1j * n * randn(*batch, n, dtype=dtype), randn(*batch, n, dtype=dtype), decays(*batch, dtype=dtype.to_real()))
+
+
 REAL: dict[str, Make] = {  # (batch, n, dtype) to a transition whose order grows with n
     "scalar": lambda batch, n, dtype: tr.Scalar(randn(*batch, dtype=dtype), n),
     "scalar_log": lambda batch, n, dtype: tr.Scalar(randn(*batch, dtype=dtype), n, log=True),
@@ -71,6 +80,8 @@ REAL: dict[str, Make] = {  # (batch, n, dtype) to a transition whose order grows
     "householder_4": lambda *a: _householder(*a, 4),
     "low_rank": _low_rank,
     "low_rank_symmetric": lambda *a: _low_rank(*a, own_right=False),
+    "secular": _diagonal_plus_rank_one,
+    "secular_signed": lambda *a: _diagonal_plus_rank_one(*a, sign=-1),
     "momentum": _momentum,
     "momentum_p": lambda *a: _momentum(*a, own_p=True),
     "kronecker": lambda batch, n, dtype: tr.KroneckerRankOne(decays(*batch, dtype=dtype), randn(*batch, n, dtype=dtype), randn(*batch, 2, 2, dtype=dtype)),
@@ -81,8 +92,9 @@ REAL: dict[str, Make] = {  # (batch, n, dtype) to a transition whose order grows
     "dense": lambda batch, n, dtype: tr.Dense(randn(*batch, n, n, dtype=dtype)),
 }
 COMPLEX: dict[str, Make] = {
-    name: REAL[name] for name in ("scalar", "scalar_log", "diagonal", "diagonal_log", "rank_one", "rank_one_p", "low_rank", "companion", "level_merge", "dense")
-}
+    name: REAL[name]
+    for name in ("scalar", "scalar_log", "diagonal", "diagonal_log", "rank_one", "rank_one_p", "low_rank", "secular", "companion", "level_merge", "dense")
+} | {"bilinear_low_rank": _bilinear_low_rank}
 DEFECTIVE = ("level_merge", "shift_register")  # eigenvalues of the dense solver split there by the root of its rounding errors
 
 

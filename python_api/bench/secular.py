@@ -18,8 +18,8 @@ def _factors(n: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Te
     return d, -torch.rand(batch, 1, dtype=torch.float64, generator=generator) * k, d * k
 
 
-def _with_dense(*factors: Tensor) -> tuple[Tensor, ...]:
-    return *factors, DiagonalPlusRankOne(*factors).dense()
+def _with_dense(d: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    return d, b, c, DiagonalPlusRankOne(d, b, c).dense()
 
 
 def inputs(n: int, batch: int, dtype: torch.dtype, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -38,8 +38,8 @@ def dense_eigenvalues(d: Tensor, b: Tensor, c: Tensor, A: Tensor) -> Tensor:
 
 def _hard_cases(n: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Repeated entries, all of them equal, entries and weights that are 0, a spread of e^20, a cluster, a negative eigenvalue."""
-    d, b, c = _factors(n, 7, torch.Generator().manual_seed(0))
-    k = -b
+    d, k, _ = _factors(n, 7, torch.Generator().manual_seed(0))
+    k = -k
     d[0] = (4 * d[0]).ceil() / 4
     d[1] = d[1, 0]
     d[2, ::3] = 0

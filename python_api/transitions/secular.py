@@ -11,11 +11,7 @@ from torch import Tensor
 from spectral_kernels import ops
 from spectral_kernels.api import sharding
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition
-
-
-def _complex(x: Tensor) -> Tensor:
-    return x.to(x.dtype.to_complex())
+from spectral_kernels.api.transitions.base import Distinct, Transition, as_complex
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +23,7 @@ class DiagonalPlusRankOne(Transition):
     Ehrlich-Aberth iteration.
 
     Args:
-        d, b, c: ``(..., n)``, of one shape and dtype.
+        d, b, c: ``(..., n)``.
         sign: -1 or 1 where the family guarantees ``p <= 0`` or ``p >= 0`` in every entry: `distinct` is real, `eig` takes O(n^2), and a matrix
             that breaks the promise comes out as NaN.  None: looked at matrix by matrix.
 
@@ -47,11 +43,10 @@ class DiagonalPlusRankOne(Transition):
     sign: Literal[-1, 1] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         d, b, c = self.d, self.b, self.c
-        if d.dim() < 1 or not d.shape == b.shape == c.shape:
-            raise ValueError(f"DiagonalPlusRankOne: expected d, b and c of the same shape (..., n), got {tuple(d.shape)}, {tuple(b.shape)} and {tuple(c.shape)}")
-        if not d.dtype == b.dtype == c.dtype:
-            raise TypeError(f"DiagonalPlusRankOne: expected d, b and c of one dtype, got {d.dtype}, {b.dtype} and {c.dtype}")
+        if not d.shape == b.shape == c.shape:
+            raise ValueError(f"DiagonalPlusRankOne: expected d, b and c of one length, got {tuple(d.shape)}, {tuple(b.shape)} and {tuple(c.shape)}")
         if self.sign not in (-1, 1, None):
             raise ValueError(f"DiagonalPlusRankOne: expected sign -1, 1 or None, got {self.sign!r}")
         if self.sign is not None and d.is_complex():
@@ -75,7 +70,7 @@ class DiagonalPlusRankOne(Transition):
             return super()._solve(left=left, right=right)
         sharding.register_where_used()
         values, V, U, info = ops.secular_eig(self.d, self.b, self.c, left, right)
-        return EigResult(_complex(values), _complex(V) if right else None, _complex(U) if left else None, info)
+        return EigResult(as_complex(values), as_complex(V) if right else None, as_complex(U) if left else None, info)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,14 +100,15 @@ class BilinearLowRank(Transition):
     delta: Tensor
 
     def __post_init__(self) -> None:
-        L, P, delta = self.Lambda, self.P, self.delta
-        if L.dim() < 1 or L.shape != P.shape or delta.shape != L.shape[:-1]:
-            raise ValueError(
-                "BilinearLowRank: expected Lambda and P of shape (..., n) and delta of shape (...), "
-                f"got {tuple(L.shape)}, {tuple(P.shape)} and {tuple(delta.shape)}"
-            )
-        if not L.is_complex() or L.dtype != P.dtype or delta.dtype != L.dtype.to_real():
-            raise TypeError(f"BilinearLowRank: expected complex Lambda and P of one dtype and delta of its real dtype, got {L.dtype}, {P.dtype} and {delta.dtype}")
+        super().__post_init__()
+        if self.Lambda.shape != self.P.shape:
+            raise ValueError(f"BilinearLowRank: expected Lambda and P of one length, got {tuple(self.Lambda.shape)} and {tuple(self.P.shape)}")
+
+    def _check_tensors(self, given: dict[str, Tensor]) -> None:
+        super()._check_tensors({name: value for name, value in given.items() if name != "delta"})
+        super()._check_tensors({"delta": self.delta})
+        if not self.Lambda.is_complex() or self.delta.dtype != self.Lambda.dtype.to_real():
+            raise TypeError(f"BilinearLowRank: expected complex Lambda and P, and delta of their real dtype, got {self.Lambda.dtype} and {self.delta.dtype}")
 
     @property
     def size(self) -> int:
@@ -125,7 +121,7 @@ class BilinearLowRank(Transition):
 
     def _continuous(self) -> tuple[Tensor, Tensor, Tensor]:
         sharding.register_where_used()
-        return ops.secular_complex(self.Lambda, _complex(-self.P.abs() ** 2))
+        return ops.secular_complex(self.Lambda, as_complex(-self.P.abs() ** 2))
 
     def distinct(self) -> Distinct:
         half = (self.delta / 2).unsqueeze(-1) * self._continuous()[0]
