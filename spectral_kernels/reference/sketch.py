@@ -221,8 +221,10 @@ def _polar(values: Tensor, log: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, T
         v = values.real
         logarithm, angle = v.double(), values.imag.double() if values.is_complex() else torch.zeros_like(v, dtype=torch.float64)
         negative = angle.abs() == torch.tensor(math.pi, dtype=v.dtype).double()
-        turned = (angle == 0) | negative
-        return v, logarithm.exp(), logarithm, torch.where(negative, -1.0, angle.cos()), torch.where(turned, 0.0, angle.sin()) + 0 * angle
+        zero = logarithm == -math.inf
+        re = torch.where(zero, 0.0, torch.where(negative, -1.0, angle.cos()))
+        im = torch.where(zero | negative, 0.0, angle.sin())
+        return v, logarithm.exp(), logarithm, re, im + 0 * angle  # NaN where the angle is infinite
     if not values.is_complex():
         magnitude = values.abs()
         modulus = magnitude.double()
