@@ -7,5 +7,17 @@ from spectral_kernels.api.transitions.base import Transition as Transition
 from spectral_kernels.api.transitions.base import horizon as horizon
 from spectral_kernels.api.transitions.base import spectral_radius as spectral_radius
 from spectral_kernels.api.transitions.dense import Dense as Dense
+from spectral_kernels.api.transitions.elementwise import Diagonal as Diagonal
 from spectral_kernels.api.transitions.elementwise import Scalar as Scalar
+from spectral_kernels.api.transitions.elementwise import ZeroOrderHold as ZeroOrderHold
+from spectral_kernels.api.transitions.householder import HouseholderProduct as HouseholderProduct
+from spectral_kernels.api.transitions.householder import LowRankUpdate as LowRankUpdate
 from spectral_kernels.api.transitions.jacobian import Jacobian as Jacobian
+from spectral_kernels.api.transitions.kronecker import KroneckerRankOne as KroneckerRankOne
+from spectral_kernels.api.transitions.level_merge import LevelMerge as LevelMerge
+from spectral_kernels.api.transitions.momentum import Momentum as Momentum
+from spectral_kernels.api.transitions.products import cat as cat
+from spectral_kernels.api.transitions.rank_one import RankOne as RankOne
+from spectral_kernels.api.transitions.rotation import Rotation as Rotation
+from spectral_kernels.api.transitions.shift import Companion as Companion
+from spectral_kernels.api.transitions.shift import ShiftRegister as ShiftRegister

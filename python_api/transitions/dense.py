@@ -27,7 +27,8 @@ class Dense(Transition):
     A: Tensor
 
     def __post_init__(self) -> None:
-        if self.A.dim() < 2 or self.A.shape[-1] != self.A.shape[-2]:
+        super().__post_init__()
+        if self.A.shape[-1] != self.A.shape[-2]:
             raise ValueError(f"Dense: expected matrices A of shape (..., n, n), got {tuple(self.A.shape)}")
 
     @property

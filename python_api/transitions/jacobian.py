@@ -35,6 +35,7 @@ class Jacobian(Transition):
     diagonal: Tensor
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         W, c, d = self.weight, self.coefficient, self.diagonal
         if W.dim() != 3 or W.shape[1] != W.shape[2]:
             raise ValueError(f"Jacobian: expected weight of shape (G, n, n), got {tuple(W.shape)}")
