@@ -19,6 +19,7 @@ struct Rates {
   std::vector<T> negated;
   std::vector<double> sum, sum2;
   int64_t channels, n;
+  bool finite = true;
 
   explicit Rates(const Tensor& rate) : channels(rate.size(0)), n(rate.size(1)) {
     const T* data = static_cast<const T*>(rate.const_data_ptr());
@@ -27,6 +28,7 @@ struct Rates {
       for (int64_t j = 0; j < n; ++j) {
         const T r = data[d * rate.stride(0) + j * rate.stride(1)];
         negated.push_back(-r);
+        finite = finite && std::isfinite(r);
         s += r, s2 += double(r) * r;
       }
       sum.push_back(s), sum2.push_back(s2);
@@ -91,11 +93,24 @@ struct Visitor {
     return true;
   }
 
+  bool all_finite(const T* p) const {
+    int bad = 0;
+    if (step == 1)
+      for (int64_t d = 0; d < rates.channels; ++d) bad |= !std::isfinite(p[d]);
+    else
+      for (int64_t d = 0; d < (step == 0 ? 1 : rates.channels); ++d) bad |= !std::isfinite(p[d * step]);
+    return bad == 0;
+  }
+
   void operator()(PartialSketch& part, int64_t group, int64_t begin, int64_t end) {
     const int64_t n = rates.n, rows = rows_of(n);
     for (int64_t i = begin; i < end; ++i) {
       if (valid.data && !valid.data[valid.layout.offset(group, i)]) continue;
       const T* p = delta + layout.offset(group, i);
+      if (!rates.finite || !all_finite(p)) {
+        part.counts[sk::tally_at + sk::nonfinite_tally] += rates.channels * n;
+        continue;
+      }
       double sums[4] = {};
       for (int64_t first = 0; first < rates.channels; first += rows) {
         const int64_t last = std::min(first + rows, rates.channels);

@@ -19,7 +19,7 @@ sketch = define(f"sketch({_STATE}, Tensor values, Tensor? valid, Tensor? suspect
 sketch_zero_order_hold = define(f"sketch_zero_order_hold({_STATE}, Tensor delta, Tensor rate, Tensor? valid, int repeat, {_TABLES}) -> ()")
 
 
-def tables(dtype: torch.dtype, log: bool, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def sketch_tables(dtype: torch.dtype, log: bool, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """What the ops take last for values of ``dtype``, or logarithms."""
     return reference.edges(dtype, log).to(device), reference.directions().to(device), reference.rings().to(device)
 

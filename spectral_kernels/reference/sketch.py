@@ -242,8 +242,9 @@ def zero_order_hold(
 ) -> None:
     """`sketch` of ``exp(delta_d rate_dn)``, each counted ``repeat`` times: ``delta (G, ..., D or 1)``, ``rate (D, N)``.
 
-    The bins are those of the product ``delta_d rate_dn`` rounded to the dtype.  The kernel's sums are those of the exact products, and of
-    exponentials accurate to the dtype.
+    Of a position where a factor is NaN or Inf none is finite.  The bins are those of the product ``delta_d rate_dn`` rounded to the dtype.
+    The kernel's sums are those of the exact products, and of exponentials accurate to the dtype.
     """
-    values = (delta[..., None] * rate).flatten(-2)
+    bad = ~(delta.isfinite().all(-1) & rate.isfinite().all())
+    values = (delta[..., None] * rate).flatten(-2).masked_fill(bad[..., None], math.nan)
     sketch(counts, sums, extremes, rows, values, valid, None, torch.full((values.shape[-1],), repeat, device=values.device), True)
