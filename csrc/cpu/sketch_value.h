@@ -25,7 +25,7 @@ struct Tables {
 template <class Edge>
 struct Polar {
   Edge magnitude;
-  double modulus, log, re, im;
+  double modulus, square, log, re, im;
   int sign;
   bool finite;
 };
@@ -36,7 +36,7 @@ auto polar(const T* p) {
   if constexpr (Log) {
     Polar<T> r;
     r.magnitude = p[0];
-    r.log = p[0], r.modulus = std::exp(r.log);
+    r.log = p[0], r.modulus = std::exp(r.log), r.square = r.modulus * r.modulus;
     const T angle = Complex ? p[1] : T(0);
     r.finite = r.log < inf && std::isfinite(angle);
     r.sign = angle == 0 || r.log == -inf ? 1 : std::fabs(angle) == T(3.14159265358979323846) ? -1 : 0;
@@ -45,7 +45,7 @@ auto polar(const T* p) {
   } else if constexpr (!Complex) {
     Polar<T> r;
     r.magnitude = std::fabs(p[0]);
-    r.modulus = r.magnitude, r.log = std::log(r.modulus);
+    r.modulus = r.magnitude, r.square = r.modulus * r.modulus, r.log = std::log(r.modulus);
     r.finite = r.modulus < inf;
     r.re = p[0], r.im = 0, r.sign = p[0] < 0 ? -1 : 1;
     return r;
@@ -53,7 +53,7 @@ auto polar(const T* p) {
     Polar<double> r;
     r.re = p[0], r.im = p[1];
     r.finite = std::isfinite(r.re) && std::isfinite(r.im);
-    r.magnitude = r.re * r.re + r.im * r.im;
+    r.magnitude = r.square = r.re * r.re + r.im * r.im;
     r.modulus = std::sqrt(r.magnitude);
     r.log = r.re == 0 && r.im == 0 ? -inf : std::min(std::max(0.5 * std::log(r.magnitude), -400.0), 400.0);
     r.sign = r.im != 0 ? 0 : r.re < 0 ? -1 : 1;
@@ -91,10 +91,10 @@ void add_value(PartialSketch& part, const T* p, int64_t times, bool marked, cons
   tally[real_tally] += v.sign != 0 ? times : 0;
   tally[negative_tally] += v.sign < 0 ? times : 0;
   tally[suspect_tally] += marked ? times : 0;
-  const double log = zero ? 0.0 : std::min(std::max(v.log, -log_limit), log_limit), modulus = std::min(v.modulus, modulus_limit);
+  const double log = zero ? 0.0 : std::min(std::max(v.log, -log_limit), log_limit);
   Sums terms;
   terms.of[0] = fixed_of(log), terms.of[1] = fixed_of(log * log);
-  terms.of[2] = fixed_of(modulus), terms.of[3] = fixed_of(modulus * modulus);
+  terms.of[2] = fixed_of(std::min(v.modulus, modulus_limit)), terms.of[3] = fixed_of(std::min(v.square, modulus_limit * modulus_limit));
   part.sums.add(terms, times);
   part.smallest = std::min(part.smallest, v.modulus);
   part.largest = std::max(part.largest, v.modulus);

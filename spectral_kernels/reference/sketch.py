@@ -169,7 +169,7 @@ def sketch(
         suspect: ``(G, ..., m)`` boolean, counted under "suspect" where finite.
         repeats: ``(m)`` int64, how often each of the m eigenvalues counts.
     """
-    magnitude, modulus, logarithm, re, im = _polar(values, log)
+    magnitude, modulus, square, logarithm, re, im = _polar(values, log)
     finite = ~(magnitude.isnan() | (logarithm == math.inf) | im.isnan() | (im.abs() == math.inf))
     weight = repeats.expand(values.shape)
     if valid is not None:
@@ -201,9 +201,8 @@ def sketch(
         tally("suspect", suspect)
     count(torch.full_like(row, TALLY_AT + TALLIES.index("nonfinite")), torch.where(finite, 0, weight))
 
-    terms = torch.stack([logarithm.clamp(-LOG_LIMIT, LOG_LIMIT), modulus.clamp(max=MODULUS_LIMIT)])
-    terms[0].masked_fill_(zero, 0)
-    terms = torch.stack([terms[0], terms[0] ** 2, terms[1], terms[1] ** 2], -1)
+    held = logarithm.clamp(-LOG_LIMIT, LOG_LIMIT).masked_fill(zero, 0)
+    terms = torch.stack([held, held * held, modulus.clamp(max=MODULUS_LIMIT), square.clamp(max=MODULUS_LIMIT**2)], -1)
     terms = torch.where((finite & (weight > 0))[..., None], terms, 0)
     amounts = limbs(terms) * weight[..., None, None]
     sums.index_add_(0, row.reshape(-1), amounts.reshape(-1, *sums.shape[1:]))
@@ -215,8 +214,8 @@ def sketch(
     extremes[:, 1].scatter_reduce_(0, row.reshape(-1), high.reshape(-1), "amax")
 
 
-def _polar(values: Tensor, log: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The magnitude that the edges are compared with, then in float64 |lambda|, ln|lambda|, and a number of the same phase: re, im."""
+def _polar(values: Tensor, log: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The magnitude that the edges are compared with, then in float64 |lambda|, its square, ln|lambda|, and a number of the same phase: re, im."""
     if log:
         v = values.real
         logarithm, angle = v.double(), values.imag.double() if values.is_complex() else torch.zeros_like(v, dtype=torch.float64)
@@ -224,17 +223,18 @@ def _polar(values: Tensor, log: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, T
         zero = logarithm == -math.inf
         re = torch.where(zero, 0.0, torch.where(negative, -1.0, angle.cos()))
         im = torch.where(zero | negative, 0.0, angle.sin())
-        return v, logarithm.exp(), logarithm, re, im + 0 * angle  # NaN where the angle is infinite
+        modulus = logarithm.exp()
+        return v, modulus, modulus * modulus, logarithm, re, im + 0 * angle  # NaN where the angle is infinite
     if not values.is_complex():
         magnitude = values.abs()
         modulus = magnitude.double()
-        return magnitude, modulus, modulus.log(), values.double(), 0 * modulus
+        return magnitude, modulus, modulus * modulus, modulus.log(), values.double(), 0 * modulus
     re, im = values.real.double(), values.imag.double()
     square = re * re + im * im
     logarithm = torch.where((re == 0) & (im == 0), -math.inf, (0.5 * square.log()).clamp(min=-400.0))
     infinite = (re.abs() == math.inf) | (im.abs() == math.inf)
     overflow = (square == math.inf) & ~infinite
-    return square, square.sqrt(), torch.where(overflow, 400.0, logarithm), re, im
+    return square, square.sqrt(), square, torch.where(overflow, 400.0, logarithm), re, im
 
 
 def zero_order_hold(
