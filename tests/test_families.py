@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
 
 import spectral_kernels as sk
+from spectral_kernels.api.testing.matching import matched_distance
 from spectral_kernels.api.transitions import base
 from spectral_kernels.reference import gru_jacobian, lstm_jacobian, rnn_jacobian
 
@@ -35,12 +35,6 @@ def make(cell, **sizes):
     gates, names, family, _, _, kwargs = CELLS[cell]
     x, weights, states = tensors(gates, **sizes)
     return family(x, *weights, **{s: states[s] for s in names}, **kwargs)
-
-
-def matched_distance(a, b):
-    """Largest |a - b| over the best pairing of two sets of eigenvalues."""
-    cost = np.abs(a[:, None] - b[None, :])
-    return cost[linear_sum_assignment(cost)].max()
 
 
 @cells

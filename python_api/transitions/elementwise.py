@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,12 +9,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition
-
-
-def finite_or_zero(log: Tensor) -> Tensor:
-    """Whether exp of it is a number where the log is finite, or -inf: the log of 0."""
-    return (log.real.isfinite() | log.real.isneginf()) & log.imag.isfinite() if log.is_complex() else log.isfinite() | log.isneginf()
+from spectral_kernels.api.transitions.base import Distinct, Transition, poison
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,15 +63,12 @@ class Scalar(_Elementwise):
         return self.value.exp() if self.log else self.value
 
     def distinct(self) -> Distinct:
-        return self._distinct((self.alpha[..., None], self.n))
+        return self._distinct((self.alpha[..., None], self.n), bad=poison(self.value, 0, self.log))
 
     def log_modulus(self) -> Tensor:
         if not self.log:
             return super().log_modulus()
-        return self.value.real.masked_fill(self._bad(), math.nan)[..., None].expand(*self.batch_shape, self.n)
-
-    def _bad(self) -> Tensor:
-        return ~finite_or_zero(self.value) if self.log else super()._bad()
+        return (self.value.real + poison(self.value, 0, log=True))[..., None].expand(*self.batch_shape, self.n)
 
     def _times(self, earlier: Transition) -> Transition | None:
         if not isinstance(earlier, Scalar):
@@ -115,13 +106,10 @@ class Diagonal(_Elementwise):
         return self.value.exp() if self.log else self.value
 
     def distinct(self) -> Distinct:
-        return self._distinct((self.diagonal, 1))
+        return self._distinct((self.diagonal, 1), bad=poison(self.value, log=self.log))
 
     def log_modulus(self) -> Tensor:
-        return self.value.real.masked_fill(self._bad()[..., None], math.nan) if self.log else super().log_modulus()
-
-    def _bad(self) -> Tensor:
-        return ~finite_or_zero(self.value).all(-1) if self.log else super()._bad()
+        return self.value.real + poison(self.value, log=True)[..., None] if self.log else super().log_modulus()
 
     def _times(self, earlier: Transition) -> Transition | None:
         if not isinstance(earlier, Diagonal):
@@ -180,14 +168,14 @@ class ZeroOrderHold(_Elementwise):
         return (self.delta[..., None] * self.rate).flatten(-2)
 
     def distinct(self) -> Distinct:
-        return self._distinct((self.exponent.exp(), 1))
+        return self._distinct((self.exponent.exp(), 1), bad=self._poison)
 
     def log_modulus(self) -> Tensor:
-        rate = self.rate.real
-        return (self.delta[..., None] * rate).flatten(-2).masked_fill(self._bad()[..., None], math.nan)
+        return (self.delta[..., None] * self.rate.real).flatten(-2) + self._poison[..., None]
 
-    def _bad(self) -> Tensor:
-        return super()._bad() | ~self.rate.isfinite().all()
+    @property
+    def _poison(self) -> Tensor:
+        return poison(self.delta) + poison(self.rate, 2)  # exp(-inf) does not show them
 
     def _times(self, earlier: Transition) -> Transition | None:
         if not isinstance(earlier, ZeroOrderHold):

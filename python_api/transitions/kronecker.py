@@ -49,24 +49,23 @@ class KroneckerRankOne(Transition):
     def size(self) -> int:
         return self.k.shape[-1] * self.G.shape[-1]
 
+    @property
+    def _symmetric(self) -> Tensor:
+        """G from its lower triangle: the derivative is that of the entries read."""
+        return self.G.tril() + self.G.tril(-1).mT
+
     def dense(self) -> Tensor:
-        G = self.G.tril() + self.G.tril(-1).mT
-        update = torch.einsum("...,...i,...j,...vw->...ivjw", self.eta, self.k, self.k, G).reshape(self.shape)
+        update = torch.einsum("...,...i,...j,...vw->...ivjw", self.eta, self.k, self.k, self._symmetric).reshape(self.shape)
         return torch.eye(self.size, dtype=self.dtype, device=self.device) - update
 
-    def _of_values(self, vectors: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Eigenvalues and eigenvectors of the symmetric G."""
-        return ops.eigh(self.G, vectors, False, 0.0, None)
-
     def distinct(self) -> Distinct:
-        gamma, K = self._of_values(False)[0], self.k.shape[-1]
+        gamma, K = ops.eigh(self._symmetric, False, False, 0.0, None)[0], self.k.shape[-1]
         last = 1 - (self.eta * self.k.square().sum(-1))[..., None] * gamma
         return self._distinct((torch.ones_like(self.eta)[..., None], (K - 1) * self.G.shape[-1]), (last, min(K, 1)))
 
     def eig(self, *, left: bool = False) -> EigResult:
-        basis, vectors = frame(self.k), self._of_values(True)[1]
-        eye = torch.eye(self.G.shape[-1], dtype=self.dtype, device=self.device)
-        rest = torch.einsum("...ij,vw->...ivjw", basis[..., 1:], eye).reshape(*self.batch_shape, self.size, -1) if self.size else self.dense()
-        last = torch.einsum("...i,...vw->...ivw", basis[..., 0], vectors).reshape(*self.batch_shape, self.size, -1) if self.size else self.dense()[..., :0]
-        V = torch.cat([rest, last], -1)
+        basis, of_values = frame(self.k), ops.eigh(self._symmetric, True, False, 0.0, None)[1]
+        eye = torch.eye(self.G.shape[-1], dtype=self.dtype, device=self.device).expand_as(of_values)
+        parts = [torch.einsum("...ij,...vw->...ivjw", *pair).flatten(-4, -3).flatten(-2) for pair in ((basis[..., 1:], eye), (basis[..., :1], of_values))]
+        V = torch.cat(parts, -1)
         return self._eig(V, V if left else None)

@@ -27,7 +27,7 @@ class LevelMerge(Transition):
         level: ``(...)``, integers l >= -2, the batch shape of `inner` or one that broadcasts to it; -2: nothing is merged.
         levels: L.
 
-    `valid`, `multiplicity`, `gauge` and `time` are those given here; the inner transition's own are not read.
+    `valid`, `multiplicity`, `gauge` and `time` are those given here, whatever the inner transition's own are.
 
     >>> import torch, spectral_kernels as sk
     >>> t = sk.transitions.LevelMerge(sk.transitions.Scalar(torch.tensor([0.9, 0.9])), torch.tensor([0, 1]), 4)
@@ -55,6 +55,7 @@ class LevelMerge(Transition):
             except RuntimeError:
                 raise ValueError(f"LevelMerge: expected level of the batch shape of inner, {tuple(batch)}, got {tuple(self.level.shape)}") from None
         super().__post_init__()
+        object.__setattr__(self, "inner", replace(self.inner, valid=None, time=self.time))
 
     @property
     def size(self) -> int:
@@ -80,4 +81,4 @@ class LevelMerge(Transition):
 
     def _map(self: Self, function: Callable[[Tensor, int], Tensor], **changes: Any) -> Self:
         inner: Transition = self.inner  # type: ignore[attr-defined]
-        return super()._map(function, inner=replace(inner, valid=None, time=None)._map(function), **changes)
+        return super()._map(function, inner=inner._map(function, **changes), **changes)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition
+from spectral_kernels.api.transitions.base import Distinct, Transition, as_complex
 from spectral_kernels.api.transitions.vectors import frame, unit
 
 
@@ -89,7 +89,7 @@ class Momentum(Transition):
 
     def distinct(self) -> Distinct:
         roots, K = self._roots(), self.k.shape[-1]
-        a, mu = (x[..., None].to(roots.dtype) for x in (self.a, self.mu))
+        a, mu = (as_complex(x)[..., None] for x in (self.a, self.mu))
         return self._distinct((a, K - 1), (mu, K - 1), (roots, min(K, 1)))
 
     def eig(self, *, left: bool = False) -> EigResult:
@@ -108,7 +108,7 @@ class Momentum(Transition):
         last = torch.where(updated, unit(k), basis[..., 0])
         a11, a12, a21, a22 = self._block()
         zero = torch.zeros_like(self.a)
-        roots, a, mu = self._roots(), self.a.to(self.dtype.to_complex()), self.mu.to(self.dtype.to_complex())
+        roots, a, mu = self._roots(), as_complex(self.a), as_complex(self.mu)
         rest, own = ((self.a, zero, a12, self.mu), (a11, a21, a12, a22)) if left else ((self.a, a12, zero, self.mu), (a11, a12, a21, a22))
         first, second = _vector_of_block(rest, a, True), _vector_of_block(rest, mu, False)
         columns = [_kronecker(pair, basis[..., 1:]) for pair in (first, second)]

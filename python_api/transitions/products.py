@@ -66,13 +66,13 @@ def _products(block: Transition, w: int) -> Transition:
     while True:
         if w & length:
             part = _narrow(block, offset, max(0, T - w + 1))
-            result = part if result is None else part @ result
+            result = part if result is None else multiply(part, result)
             offset += length
         if 2 * length > w:
             assert result is not None  # the highest digit is 1
             return result
         left = max(0, T - 2 * length + 1)
-        block, length = _narrow(block, length, left) @ _narrow(block, 0, left), 2 * length
+        block, length = multiply(_narrow(block, length, left), _narrow(block, 0, left)), 2 * length
 
 
 def _dense_products(t: Transition, w: int) -> Dense:
@@ -116,32 +116,26 @@ def cat(transitions: Sequence[Transition]) -> Transition:
     """
     if not transitions:
         raise ValueError("transitions.cat: expected at least one transition")
-    first = transitions[0]
-    if not first.time:
-        raise ValueError(f"transitions.cat: expected transitions with a time axis, got time = {first.time}")
-    place = first.time
-    for t in transitions[1:]:
-        if type(t) is not type(first):
-            raise ValueError(f"transitions.cat: expected transitions of one class, got {type(first).__name__} and {type(t).__name__}")
-        for f in fields(first):
-            a, b = getattr(first, f.name), getattr(t, f.name)
-            if (f.name in first.factors and (a is None) == (b is None)) or f.name == "valid" or isinstance(a, Transition):
-                continue
-            if not (a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b)) or (not isinstance(a, Tensor) and a == b)):
-                raise ValueError(f"transitions.cat: expected the same {f.name} in all transitions, got {a} and {b}")
+    first, place = transitions[0], transitions[0].time
+    if not place:
+        raise ValueError(f"transitions.cat: expected transitions with a time axis, got time = {place}")
+    if other := next((t for t in transitions if type(t) is not type(first)), None):
+        raise ValueError(f"transitions.cat: expected transitions of one class, got {type(first).__name__} and {type(other).__name__}")
     if any(t.valid is not None for t in transitions):
         transitions = [t if t.valid is not None else replace(t, valid=torch.ones(t.batch_shape, dtype=torch.bool, device=t.device)) for t in transitions]
-    return _joined(transitions, place)
-
-
-def _joined(transitions: Sequence[Transition], place: int) -> Transition:
-    first = transitions[0]
     changed: dict[str, Any] = {}
-    for f in fields(first):
-        value = getattr(first, f.name)
-        if isinstance(value, Transition):
-            changed[f.name] = cat([getattr(t, f.name) for t in transitions])
-        elif isinstance(value, Tensor) and (f.name in first.factors or f.name == "valid"):
-            core = first.factors.get(f.name, 0)
-            changed[f.name] = torch.cat([getattr(t, f.name) for t in transitions], value.dim() - core + place)
+    for name in (f.name for f in fields(first)):
+        values = [getattr(t, name) for t in transitions]
+        if all(isinstance(value, Tensor) for value in values) and (name in first.factors or name == "valid"):
+            changed[name] = torch.cat(values, values[0].dim() - first.factors.get(name, 0) + place)
+        elif all(isinstance(value, Transition) for value in values):
+            changed[name] = cat(values)
+        elif not all(_same(values[0], value) for value in values):
+            raise ValueError(f"transitions.cat: expected the same {name} in all transitions, got {' and '.join(map(str, values))}")
     return replace(first, **changed)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b))
+    return bool(a == b)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition
-from spectral_kernels.api.transitions.elementwise import finite_or_zero
+from spectral_kernels.api.transitions.base import Distinct, Transition, as_complex, poison
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,24 +73,26 @@ class Rotation(Transition):
         alpha, m = self.scale[..., None], self.theta.shape[-1]
         c, s = alpha * self.theta.cos(), alpha * self.theta.sin()
         pairs = torch.stack([torch.complex(c, s), torch.complex(c, -s)], -1).flatten(-2)
-        return self._distinct((pairs, 1 if m else 0), (alpha.to(pairs.dtype), self.size - 2 * m))
+        return self._distinct((pairs, 1 if m else 0), (as_complex(alpha), self.size - 2 * m), bad=self._poison)
 
     def eig(self, *, left: bool = False) -> EigResult:
         turned = self.scale[..., None] * self.theta.sin() != 0  # elsewhere the pair is real and double
         half = math.sqrt(0.5)
-        pair = torch.tensor([[half, half], [-half * 1j, half * 1j]], device=self.device, dtype=self.dtype.to_complex())
-        blocks = torch.where(turned[..., None, None], pair, torch.eye(2, device=self.device, dtype=pair.dtype))
-        V = torch.eye(self.size, device=self.device, dtype=pair.dtype).repeat(*self.batch_shape, 1, 1)
+        eye = as_complex(torch.eye(self.size, device=self.device, dtype=self.dtype))
+        pair = torch.tensor([[half, half], [-half * 1j, half * 1j]], device=self.device, dtype=eye.dtype)
+        blocks = torch.where(turned[..., None, None], pair, torch.eye(2, device=self.device, dtype=eye.dtype))
+        V = eye.repeat(*self.batch_shape, 1, 1)
         for i in range(self.theta.shape[-1]):
             V[..., 2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = blocks[..., i, :, :]
         return self._eig(V, V if left else None)
 
     def log_modulus(self) -> Tensor:
         log = self.alpha if self.log else self.alpha.abs().log()
-        return log.masked_fill(self._bad(), math.nan)[..., None].expand(*self.batch_shape, self.size)
+        return (log + self._poison)[..., None].expand(*self.batch_shape, self.size)
 
-    def _bad(self) -> Tensor:
-        return ~self.theta.isfinite().all(-1) | ~(finite_or_zero(self.alpha) if self.log else self.alpha.isfinite())
+    @property
+    def _poison(self) -> Tensor:
+        return poison(self.alpha, 0, self.log) + poison(self.theta)
 
     def _window_is_closed(self, w: int) -> bool:
         return True
