@@ -60,6 +60,12 @@ def _shares(counts: Tensor) -> Tensor:
     return counts.double() / counts.sum(-1, keepdim=True)
 
 
+def _cumulative(spectrum: Spectrum) -> Tensor:
+    """The distribution function at every bin of the modulus axis: of integers, so that it ends at 1 exactly."""
+    counts = spectrum.modulus().counts.cpu().cumsum(-1)
+    return counts.double() / counts[..., -1:]
+
+
 def wasserstein(a: Spectrum, b: Spectrum, of: Literal["modulus", "log_modulus", "log_horizon"] = "log_modulus") -> Tensor:
     """The 1-Wasserstein distance of every group, float64, from the fine histograms: how far eigenvalues must move, on average.
 
@@ -86,8 +92,8 @@ def wasserstein(a: Spectrum, b: Spectrum, of: Literal["modulus", "log_modulus", 
         at = torch.where(logs < 0, -logs.abs().log(), math.inf).clamp(*(math.log(h) for h in layout.HORIZON_RANGE))
     else:
         raise ValueError(f"wasserstein: expected of = modulus, log_modulus or log_horizon, got {of!r}")
-    p, q = _shares(a.modulus().counts.cpu()), _shares(_aligned(a, b).modulus().counts.cpu())
-    return ((p - q).cumsum(-1)[..., :-1].abs() * at.diff()).sum(-1)
+    p, q = _cumulative(a), _cumulative(_aligned(a, b))
+    return ((p - q)[..., :-1].abs() * at.diff()).sum(-1)
 
 
 def jensen_shannon(a: Spectrum, b: Spectrum, of: Literal["modulus", "radius", "phase", "plane"] = "modulus") -> Tensor:

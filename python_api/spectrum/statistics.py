@@ -147,7 +147,7 @@ class Statistics:
         return np.asarray((limbs[..., 0] * 2**32 + limbs[..., 1]) * 2**32 + limbs[..., 2], dtype=object)
 
     def _ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> Tensor:
-        pairs = zip(numerator.reshape(-1), denominator.reshape(-1), strict=True)
+        pairs = zip(np.ravel(numerator), np.ravel(denominator), strict=True)
         return torch.tensor([n / d if d else math.nan for n, d in pairs], dtype=torch.float64).reshape(self.count.shape)  # integers: rounded once
 
     def _moments(self, name: str, count: Tensor) -> tuple[Tensor, Tensor]:
