@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def total(sums):
 
 def bins_of(counts):
     starts = layout.radius_starts()
-    return [int(counts[a:b].sum()) for a, b in zip(starts, starts[1:], strict=False)]
+    return [int(counts[a:b].sum()) for a, b in itertools.pairwise(starts)]
 
 
 def spread(shape, dtype, log, seed=0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ def radius_shares_of_torch(delta: Tensor, rate: Tensor) -> Tensor:
     """The same by ``exp`` and ``histc``, for ``|lambda| < 1``."""
     cells = torch.histc(torch.exp(delta[..., None] * rate[0]), _CELLS, 0, 1).double()
     edges = [round(edge * _CELLS) for edge in RADIUS_EDGES[:5]]
-    counts = torch.stack([cells[a:b].sum() for a, b in zip(edges, edges[1:], strict=False)])
+    counts = torch.stack([cells[a:b].sum() for a, b in itertools.pairwise(edges)])
     return torch.cat([counts, counts.new_zeros(3)]) / counts.sum()
 
 

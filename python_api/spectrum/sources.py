@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from spectral_kernels import ops
 from spectral_kernels.api.spectrum.spectrum import BUCKET, Spectrum
 from spectral_kernels.api.spectrum.suspect import near_defective
 from spectral_kernels.api.transitions import Diagonal, RankOne, Scalar, Transition, ZeroOrderHold
+from spectral_kernels.api.transitions.base import poison
 
 _CHUNK_BYTES = 4 * 2**20  # of factors and intermediate results at a time
 _LEAST = 64  # positions at a time: full lane groups for every thread
@@ -52,9 +52,9 @@ def _values(t: Transition) -> tuple[Tensor, tuple[int, ...], bool]:
     if isinstance(t, Scalar):
         return t.value[..., None], (t.n,), t.log
     if isinstance(t, Diagonal):
-        return t.value.masked_fill(t._bad()[..., None], math.nan), (1,) * t.size, t.log
+        return t.value + poison(t.value, log=t.log)[..., None], (1,) * t.size, t.log
     if isinstance(t, ZeroOrderHold):
-        return t.exponent.masked_fill(t._bad()[..., None], math.nan), (1,) * t.size, True
+        return t.exponent + t._poison[..., None], (1,) * t.size, True
     values, counts = t.distinct()
     return values, counts, False
 
