@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import subprocess
@@ -16,6 +17,7 @@ import torch
 from spectral_kernels import ops
 from spectral_kernels.reference import sketch as layout
 
+sinks = importlib.import_module("spectral_kernels.ops.sketch")  # the op of this name hides the module
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 HARD = (0.0, -0.0, 0.1, 0.5, 0.9, 1.0, -1.0, 10.0, 100.0, -0.25, 1e-40, 3e38, math.nan, math.inf, -math.inf)
 
@@ -217,6 +219,19 @@ def test_bits_do_not_depend_on_threads_or_pieces(threads):
             assert all(map(torch.equal, state, whole)) and all(map(torch.equal, other, held)), pieces
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_serves_other_devices_takes_pieces(monkeypatch):
+    values, valid = spread((2, 30, 5, 7), torch.complex64, False), torch.rand(2, 30, 5) > 0.5
+    delta, rate = torch.rand(2, 30, 5, 4), -torch.rand(4, 16)
+    rows, tables = torch.tensor([0, 1]), ops.sketch_tables(torch.complex64, False, values.device)
+    once, pieces = (empty(2), empty(2)), (empty(2), empty(2))
+    for states in (once, pieces):
+        sinks._sketch(*states[0], rows, values, valid, values.real > 0, torch.ones(7, dtype=torch.int64), *tables, False)
+        sinks._sketch_zero_order_hold(*states[1], rows, delta, rate, valid, 3, *tables)
+        monkeypatch.setattr(sinks, "_AT_ONCE", 100)
+    assert all(map(torch.equal, once[0] + once[1], pieces[0] + pieces[1]))
+    assert torch.equal(once[0][0], kernel(empty(2), rows, values, valid, values.real > 0)[0])
 
 
 @pytest.mark.isa

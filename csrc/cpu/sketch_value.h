@@ -78,12 +78,11 @@ void add_value(PartialSketch& part, const T* p, int64_t times, bool marked, cons
   if (v.sign < 0) {
     phase = phase_bins - 1, sector = sectors / 2;
   } else if (v.sign == 0) {
-    int passed[2] = {};
-    const double height = std::fabs(v.im);
-    for (int d = 0; d < directions; ++d)
-      passed[d >= phase_bins - 1] += height * tables.directions[2 * d] - v.re * tables.directions[2 * d + 1] >= 0;
-    phase = passed[0];
-    sector = v.im < 0 && passed[1] > 0 ? sectors - passed[1] : passed[1];
+    const double height = std::fabs(v.im), *edge = tables.directions;
+    int half = 0;
+    for (int d = 0; d < phase_bins - 1; ++d) phase += height * edge[2 * d] - v.re * edge[2 * d + 1] >= 0;
+    for (int d = phase_bins - 1; d < directions; ++d) half += height * edge[2 * d] - v.re * edge[2 * d + 1] >= 0;
+    sector = v.im < 0 && half > 0 ? sectors - half : half;
   }
   part.counts[bin] += times;
   part.counts[phase_at + phase] += times;
