@@ -134,6 +134,8 @@ def test_level_merge_counts_like_a_binary_counter():
         assert state.tolist() == [0, *(float(step & (1 << bit)) for bit in range(levels - 1))]
     assert [(row == 0).sum().item() for row in t.eigvals()] == [min(l + 2, levels) for l in level]  # noqa: E741
     assert tr.LevelMerge(tr.Scalar(torch.ones(3)), torch.tensor(-2), 4).eigvals().real.sum().item() == 12
+    by_head = tr.LevelMerge(tr.Scalar(torch.rand(2)), level[:, None], levels, time=-2)
+    assert by_head.batch_shape == (T, 2) and by_head.inner.time == -2 and by_head.window(2).batch_shape == (T - 1, 2)
 
 
 def test_shift_register_is_nilpotent():
@@ -181,3 +183,9 @@ def test_rotation_eigenvectors_are_real_where_eigenvalues_are():
     t = tr.Rotation(torch.tensor([0.5, 0.0]), torch.tensor([[0.0, 1.0], [2.0, 1.0]]), 5)
     V = t.eig().eigenvectors
     assert bool((V[0, :, :2].imag == 0).all()) and bool((V[0, :, 2:4].imag != 0).any()) and bool((V[1].imag == 0).all())
+
+
+def test_horizon_has_a_gradient_where_nothing_decays():
+    value = torch.tensor([0.5, 1.0, -1.0, 2.0], dtype=F64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(tr.Scalar(value).horizon()[:1].sum() + tr.Scalar(value).horizon()[1:].clamp_max(5).sum(), value)
+    assert gradient.tolist() == [pytest.approx(1 / (0.5 * math.log(0.5) ** 2)), 0, 0, 0]

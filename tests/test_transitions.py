@@ -264,7 +264,7 @@ def test_valid_multiplicity_gauge():
         (lambda: tr.KroneckerRankOne(torch.ones(2), torch.ones(2, 3), torch.ones(2, 3, 4)), ValueError, r"G \(\.\.\., V, V\), got \(2, 3, 4\)"),
         (lambda: tr.ShiftRegister(-1), ValueError, "ShiftRegister: expected n >= 0, got -1"),
         (lambda: tr.LevelMerge(tr.Scalar(torch.ones(3)), torch.ones(3), 4), TypeError, "LevelMerge: expected integers in level, got torch.float32"),
-        (lambda: tr.LevelMerge(tr.Scalar(torch.ones(3)), torch.ones(2, dtype=torch.long), 4), ValueError, r"level of the batch shape of inner, \(3,\), got \(2,\)"),
+        (lambda: tr.LevelMerge(tr.Scalar(torch.ones(3)), torch.ones(2, dtype=torch.long), 4), ValueError, r"broadcast with the batch shape of inner, \(3,\), got \(2,\)"),
         (lambda: tr.LevelMerge(torch.ones(3), torch.ones(3), 4), TypeError, "inner must be Transition, not Tensor"),
         (lambda: tr.Scalar(torch.ones(3), time=-2), ValueError, r"time None, 0 or an axis of the batch \(3,\) counted from its end, got -2"),
         (lambda: tr.Scalar(torch.ones(3), valid=torch.ones(3)), TypeError, "valid must be a bool Tensor, not torch.float32"),

@@ -175,6 +175,9 @@ def test_gradients(name):
 def test_products_of_two(case):
     a, b = make(case, (2, 3), 6, seed=0), make(case, (2, 3), 6, seed=1)
     assert_is(a @ b, a.dense() @ b.dense(), 1e-13)
+    one = a[0, 0] @ b[0, 0]
+    assert one.time == 0 and one.batch_shape == ()
+    assert_is(one, a.dense()[0, 0] @ b.dense()[0, 0], 1e-13)
     valid = torch.tensor([True, False, True])
     assert (replace(a, valid=valid.expand(2, 3)) @ b).valid.tolist() == [valid.tolist()] * 2 and (a @ b).valid is None
 

@@ -129,45 +129,11 @@ SK_STEP void isolate_eigenvalues(M h, int w, uint16_t* perm, int& lo, int& hi) {
   }
 }
 
-// sqrt(sum a_i^2) over count entries at a stride, inside [lo, hi] of each lane; `scaled` avoids under- and overflow.
+// Sums of squares of column and row i inside the window [lo, hi] of each lane.  `whole`: that is the whole matrix.
 template <class M, class L>
-SK_HD void masked_norms(M h, int i, L lo, L hi, L& c, L& r, L& ca, L& ra) {
+SK_HD void squared_norms(M h, int i, L lo, L hi, bool whole, L& c, L& r) {
   using T = real_t<L>;
-  L cc(0), rr(0), cm(0), rm(0);
-  ca = ra = L(0);
-  for (int k = 0; k < h.n; ++k) {
-    mask_t<L> above = L(T(k)) >= lo, below = L(T(k)) <= hi, inside = above & below;
-    L col = cabs1(h(k, i)), row = cabs1(h(i, k));
-    ca = lane_max(ca, lane_select(below, col, L(0)));
-    ra = lane_max(ra, lane_select(above, row, L(0)));
-    cc = add_square(select_zero(!inside, h(k, i)), cc);
-    rr = add_square(select_zero(!inside, h(i, k)), rr);
-    cm = lane_max(cm, lane_select(inside, col, L(0)));
-    rm = lane_max(rm, lane_select(inside, row, L(0)));
-  }
-  c = lane_sqrt(cc);
-  r = lane_sqrt(rr);
-  const L small(sizeof(T) == 4 ? T(1e-15) : T(1e-140));
-  mask_t<L> lost = ((cm > L(0)) & (c < small)) | ((rm > L(0)) & (r < small));
-  if (!lane_any(lost)) return;
-  L pc = lane_pow2_floor(lane_max(cm, L(Machine<T>::safmin))), pr = lane_pow2_floor(lane_max(rm, L(Machine<T>::safmin)));
-  cc = rr = L(0);
-  for (int k = 0; k < h.n; ++k) {
-    mask_t<L> outside = (L(T(k)) < lo) | (L(T(k)) > hi);
-    cc = add_square(select_zero(outside, h(k, i)) * (L(1) / pc), cc);
-    rr = add_square(select_zero(outside, h(i, k)) * (L(1) / pr), rr);
-  }
-  c = lane_select(lost, lane_sqrt(cc) * pc, c);
-  r = lane_select(lost, lane_sqrt(rr) * pr, r);
-}
-
-// A necessary condition for the scaling of row and column i, without square roots: a factor of two is accepted where it
-// makes the sum of the norms smaller by 5 %, so their ratio must exceed 1.05 / 0.45, its square 5.44.  `whole`: the
-// window of every lane is the whole matrix.
-template <class M, class L>
-SK_HD mask_t<L> unbalanced(M h, int i, L lo, L hi, bool whole) {
-  using T = real_t<L>;
-  L c(0), r(0);
+  c = r = L(0);
   for (int k = 0; k < h.n; ++k) {
     auto col = h(k, i), row = h(i, k);
     if (!whole) {
@@ -178,8 +144,51 @@ SK_HD mask_t<L> unbalanced(M h, int i, L lo, L hi, bool whole) {
     c = add_square(col, c);
     r = add_square(row, r);
   }
+}
+
+// A necessary condition for the scaling of row and column i, of their squared norms: a factor of two is accepted where it
+// makes the sum of the norms smaller by 5 %, so their ratio must exceed 1.05 / 0.45, its square 5.44.
+template <class L>
+SK_HD mask_t<L> unbalanced(L c, L r) {
+  using T = real_t<L>;
   const L limit(T(5.4)), small(sizeof(T) == 4 ? T(1e-30) : T(1e-280));
   return (r > limit * c) | (c > limit * r) | (lane_max(c, r) < small);
+}
+
+// Norms of column and row i from their squares, computed anew where those may have lost digits to underflow, and their
+// largest entries: ca over rows 0..hi, ra over columns lo.. (xGEBAL).
+template <class M, class L>
+SK_HD void norms(M h, int i, L lo, L hi, bool whole, L& c, L& r, L& ca, L& ra) {
+  using T = real_t<L>;
+  L cm(0), rm(0);
+  ca = ra = L(0);
+  for (int k = 0; k < h.n; ++k) {
+    L col = cabs1(h(k, i)), row = cabs1(h(i, k));
+    if (!whole) {
+      mask_t<L> above = L(T(k)) >= lo, below = L(T(k)) <= hi, inside = above & below;
+      cm = lane_max(cm, lane_select(inside, col, L(0)));
+      rm = lane_max(rm, lane_select(inside, row, L(0)));
+      col = lane_select(below, col, L(0));
+      row = lane_select(above, row, L(0));
+    }
+    ca = lane_max(ca, col);
+    ra = lane_max(ra, row);
+  }
+  if (whole) cm = ca, rm = ra;
+  c = lane_sqrt(c);
+  r = lane_sqrt(r);
+  const L small(sizeof(T) == 4 ? T(1e-15) : T(1e-140));
+  mask_t<L> lost = ((cm > L(0)) & (c < small)) | ((rm > L(0)) & (r < small));
+  if (!lane_any(lost)) return;
+  L pc = lane_pow2_floor(lane_max(cm, L(Machine<T>::safmin))), pr = lane_pow2_floor(lane_max(rm, L(Machine<T>::safmin)));
+  L cc(0), rr(0);
+  for (int k = 0; k < h.n; ++k) {
+    mask_t<L> outside = (L(T(k)) < lo) | (L(T(k)) > hi);
+    cc = add_square(select_zero(outside, h(k, i)) * (L(1) / pc), cc);
+    rr = add_square(select_zero(outside, h(i, k)) * (L(1) / pr), rr);
+  }
+  c = lane_select(lost, lane_sqrt(cc) * pc, c);
+  r = lane_select(lost, lane_sqrt(rr) * pr, r);
 }
 
 // xGEBAL 'S': scales row i by 1/f and column i by f, f a power of two, until the 2-norms of row and column i are within
@@ -195,10 +204,11 @@ SK_STEP void equilibrate(M h, L lo, L hi, L* scale) {
   while (lane_any(sweeping)) {
     mask_t<L> changed = one < zero;
     for (int i = 0; i < h.n; ++i) {
-      mask_t<L> here = sweeping & (L(T(i)) >= lo) & (L(T(i)) <= hi) & unbalanced(h, i, lo, hi, whole);
-      if (!lane_any(here)) continue;
       L c, r, ca, ra;
-      masked_norms(h, i, lo, hi, c, r, ca, ra);
+      squared_norms(h, i, lo, hi, whole, c, r);
+      mask_t<L> here = sweeping & (L(T(i)) >= lo) & (L(T(i)) <= hi) & unbalanced(c, r);
+      if (!lane_any(here)) continue;
+      norms(h, i, lo, hi, whole, c, r, ca, ra);
       here = here & (c > zero) & (r > zero);
       L f = one, g = r * half, s = c + r;
       for (;;) {
@@ -222,7 +232,7 @@ SK_STEP void equilibrate(M h, L lo, L hi, L* scale) {
       if (!lane_any(here)) continue;
       changed = changed | here;
       f = lane_select(here, f, one);
-      L inverse = one / f;
+      L inverse = lane_pow2_inverse(f);
       scale[i] = scale[i] * f;
       for (int k = 0; k < h.n; ++k) h(i, k) = h(i, k) * inverse;
       for (int k = 0; k < h.n; ++k) h(k, i) = h(k, i) * f;

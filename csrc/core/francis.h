@@ -5,6 +5,10 @@
 // outside a lane's window may change by another lane's bounds, but only in the blocks that couple windows, which no
 // eigenvalue depends on: so the eigenvalues are the same bits with and without the Schur form.
 // 2x2 blocks are standardised after the iteration, all lanes together (standardize.h).
+//
+// N is the size where the compiler knows it, and 0 where it does not.  With N the matrices stay in registers and nothing
+// branches on data: every lane takes every step of the whole matrix.  Without, tests that some lane must pass cut scans
+// and sweeps short.  The operations on a lane are the same, to the bit.
 #pragma once
 #include "deflation.h"
 #include "tile.h"
@@ -26,14 +30,14 @@ struct FrancisState {
 };
 
 // Deflation test of Ahues and Tisseur, after the cheap test |h(k,k-1)| <= ulp (|h(k-1,k-1)| + |h(k,k)|).
-template <class L>
+template <int N, class L>
 SK_HD mask_t<L> negligible_subdiagonal(Tile<L> h, int k, mask_t<L> here, L smlnum) {
   using T = real_t<L>;
   const L ulp(Machine<T>::ulp);
   L sub = lane_abs(h(k, k - 1)), d0 = h(k - 1, k - 1), d1 = h(k, k);
   L tst = lane_abs(d0) + lane_abs(d1);
   mask_t<L> zero = here & (tst == L(0));
-  if (lane_any(zero)) {
+  if (N > 0 || lane_any(zero)) {
     L more = tst;
     if (k >= 2) more = more + lane_abs(h(k - 1, k - 2));
     if (k + 1 < h.n) more = more + lane_abs(h(k + 1, k));
@@ -41,46 +45,53 @@ SK_HD mask_t<L> negligible_subdiagonal(Tile<L> h, int k, mask_t<L> here, L smlnu
   }
   mask_t<L> tiny = here & (sub <= smlnum);
   mask_t<L> candidate = here & (sub <= ulp * tst);
-  if (!lane_any(candidate)) return tiny;
+  if (N == 0 && !lane_any(candidate)) return tiny;
   return tiny | (candidate & ahues_tisseur(sub, lane_abs(h(k - 1, k)), lane_abs(d1), lane_abs(d0 - d1), smlnum));
 }
 
 // Finds each lane's active window from the bottom up, deflating 1x1 and 2x2 blocks on the way.  The loop's own test is
 // a necessary condition for negligible_subdiagonal, in as few operations as possible.
-template <class L>
+template <int N, class L>
 SK_HD void deflate_and_find_windows(Tile<L> h, FrancisState<L>& s, L smlnum) {
   using T = real_t<L>;
   const L ulp(Machine<T>::ulp);
   mask_t<L> searching = s.hi >= L(0);
   s.lo = L(0);
-  int k = s.last;
+  int k = N > 0 ? N - 1 : s.last;
   L below = lane_abs(h(k, k));
+  SK_UNROLL
   for (; k >= 1; --k) {
-    L above = lane_abs(h(k - 1, k - 1));
-    L tst = above + below;
-    below = above;
-    mask_t<L> suspect = (lane_abs(h(k, k - 1)) <= lane_max(ulp * tst, smlnum)) | (tst == L(0));
-    if (!lane_any(suspect)) continue;
+    if (N == 0) {
+      L above = lane_abs(h(k - 1, k - 1));
+      L tst = above + below;
+      below = above;
+      mask_t<L> suspect = (lane_abs(h(k, k - 1)) <= lane_max(ulp * tst, smlnum)) | (tst == L(0));
+      if (!lane_any(suspect)) continue;
+    }
     mask_t<L> here = searching & (L(T(k)) <= s.hi);
-    mask_t<L> cut = negligible_subdiagonal(h, k, here, smlnum);
-    if (!lane_any(cut)) continue;
+    mask_t<L> cut = negligible_subdiagonal<N>(h, k, here, smlnum);
+    if (N == 0 && !lane_any(cut)) continue;
     h(k, k - 1) = lane_select(cut, L(0), h(k, k - 1));
+    if (N == 3) {  // whatever splits off, what is left is no window
+      s.hi = lane_select(cut, L(T(k - 1)), s.hi);
+      continue;
+    }
     mask_t<L> block = cut & (L(T(k)) >= s.hi - L(1));  // a 1x1 or 2x2 block has split off
     mask_t<L> window = cut & !block;
     s.lo = lane_select(window, L(T(k)), s.lo);
     searching = searching & !window;
     s.hi = lane_select(block, L(T(k - 1)), s.hi);
     s.stalled = lane_select(block, L(0), s.stalled);
-    if (!lane_any(searching)) break;
+    if (N == 0 && !lane_any(searching)) break;
   }
-  s.hi = lane_select(searching & (s.hi <= L(1)), L(-1), s.hi);
+  s.hi = lane_select((s.hi <= L(1)) & searching, L(-1), s.hi);
 }
 
 // The trailing 2x2 block of each lane's window, for the shifts.
-template <class L>
+template <int N, class L>
 SK_HD void capture_trailing_block(Tile<L> h, FrancisState<L>& s, mask_t<L> active) {
   using T = real_t<L>;
-  for (int k = s.last; lane_any(active); --k) {
+  for (int k = N > 0 ? N - 1 : s.last; N > 0 ? k >= 2 : lane_any(active); --k) {
     mask_t<L> here = L(T(k)) == s.hi;
     s.h22 = lane_select(here, h(k, k), s.h22);
     s.h21 = lane_select(here, h(k, k - 1), s.h21);
@@ -168,31 +179,36 @@ SK_HD void take_row(StartingRow<L>& r, mask_t<L> here, const StartingRow<L>& x) 
 // are small.  The test is xLAHQR's without its divisions, which only guard the range; where a product underflows the
 // row is not accepted, which is always safe.  Its right side is at most 48 ulp |H|_F^3 and its left side at least the
 // product of three neighbouring subdiagonal entries: few rows need the whole of it.
-template <class L>
+template <int N, class L>
 SK_HD Bulge<L> start_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>& sh, int top) {
   using T = real_t<L>;
   const L sum = sh.rt1r + sh.rt2r, im2 = sh.rt1i * sh.rt1i, ulp(Machine<T>::ulp), safmin(Machine<T>::safmin);
   mask_t<L> seeking = st.hi >= L(0);
   Bulge<L> bulge;
   bulge.start = st.lo;
-  StartingRow<L> at{};
-  L s1 = lane_abs(h(st.last - 1, st.last - 2)), s2 = lane_abs(h(st.last, st.last - 1));
-  for (int m = st.last - 2; m > top; --m) {
+  StartingRow<L> at = starting_row(h, top);
+  const int last = N > 0 ? N - 1 : st.last;
+  L s1 = lane_abs(h(last - 1, last - 2)), s2 = lane_abs(h(last, last - 1));
+  SK_UNROLL
+  for (int m = last - 2; m > top; --m) {
     L s0 = lane_abs(h(m, m - 1));
-    mask_t<L> suspect = s0 * s1 * s2 <= st.small_product;
-    s2 = s1, s1 = s0;
-    if (!lane_any(suspect)) continue;
+    if (N == 0) {
+      mask_t<L> suspect = s0 * s1 * s2 <= st.small_product;
+      s2 = s1, s1 = s0;
+      if (!lane_any(suspect)) continue;
+    }
     StartingRow<L> x = starting_row(h, m);
     L p1 = lane_fma(x.h1m, x.hm1, lane_fma(x.hmm - sh.rt1r, x.hmm - sh.rt2r, im2));
     L lhs = lane_abs(s0 * x.h1m) * (lane_abs(x.hmm + x.h11 - sum) + lane_abs(x.h21));
     L rhs = ulp * lane_abs(p1) * (lane_abs(h(m - 1, m - 1)) + lane_abs(x.hmm) + lane_abs(x.h11));
     mask_t<L> accept = seeking & (L(T(m)) > st.lo) & (L(T(m)) <= st.hi - L(2)) & (lhs <= rhs) & (rhs >= safmin);
-    if (!lane_any(accept)) continue;
+    if (N == 0 && !lane_any(accept)) continue;
     bulge.start = lane_select(accept, L(T(m)), bulge.start);
     take_row(at, accept, x);
     seeking = seeking & !accept;
   }
-  for (int m = top; lane_any(seeking); ++m) {
+  seeking = seeking & (st.lo > L(T(top)));
+  for (int m = top + 1; N > 0 ? m <= N - 3 : lane_any(seeking); ++m) {
     mask_t<L> here = seeking & (L(T(m)) == st.lo);
     take_row(at, here, starting_row(h, m));
     seeking = seeking & !here;
@@ -307,12 +323,40 @@ SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const
   apply_chain_to_all<P>(r + first, count, true, zt.row(first), ld, 1, 0, n);
 }
 
+// The same of a matrix in registers: one block of steps.
+template <int N, class L>
+SK_HD void francis_sweep_in_registers(Tile<L> h, const FrancisState<L>& st, const Bulge<L>& bulge) {
+  BulgeWindow<L> window{{{h(0, 0), h(0, 1)}, {h(1, 0), h(1, 1)}, {h(2, 0), h(2, 1)}}};
+  Reflector3<L> q = next_reflector(h, st, bulge, 0, L(0), L(0), L(0));
+  SK_UNROLL
+  for (int k = 0; k + 2 < N; ++k) {
+    Reflector3<L> next = step_window(h, st, bulge, k, q, window);
+    SK_UNROLL
+    for (int j = k + 3; j < N; ++j) apply3(q, h(k, j), h(k + 1, j), h(k + 2, j));
+    SK_UNROLL
+    for (int i = 0; i < k; ++i) apply3(q, h(i, k), h(i, k + 1), h(i, k + 2));
+    q = next;
+  }
+  finish_window(h, N - 2, q, window);
+  SK_UNROLL
+  for (int i = 0; i + 2 < N; ++i) apply2(q, h(i, N - 2), h(i, N - 1));
+}
+
+template <int N, class L>
+SK_HD void copy_tile(Tile<L> from, Tile<L> to) {
+  SK_UNROLL
+  for (int i = 0; i < N; ++i) {
+    SK_UNROLL
+    for (int j = 0; j < N; ++j) to(i, j) = from(i, j);
+  }
+}
+
 // Iterates until every lane is quasi-triangular or out of iterations.  Returns, per lane, 0 or 1 + the index of the last
 // eigenvalue that was not found.
-template <bool Schur, class L>
-SK_STEP L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
+template <bool Schur, int N, class L>
+SK_HD L francis_iterations(Tile<L> h, Tile<L> zt, Reflector3<L>* r, Tile<L> home) {
   using T = real_t<L>;
-  const int n = h.n;
+  const int n = N > 0 ? N : h.n;
   const L smlnum(Machine<T>::safmin * (T(n) / Machine<T>::ulp));
   const L limit(T(30 * (n > 10 ? n : 10)));
   FrancisState<L> st;
@@ -320,31 +364,61 @@ SK_STEP L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
   st.last = n - 1;
   st.lo = st.stalled = st.failed = L(0);
   st.h11 = st.h21 = st.h12 = st.h22 = L(0);
-  L norm2(0);
-  for (int i = 0; i < n; ++i)
-    for (int j = i ? i - 1 : 0; j < n; ++j) norm2 = lane_fma(h(i, j), h(i, j), norm2);
-  st.small_product = L(T(48) * Machine<T>::ulp) * norm2 * lane_sqrt(norm2);
+  if (N == 0) {
+    L norm2(0);
+    for (int i = 0; i < n; ++i)
+      for (int j = i ? i - 1 : 0; j < n; ++j) norm2 = lane_fma(h(i, j), h(i, j), norm2);
+    st.small_product = L(T(48) * Machine<T>::ulp) * norm2 * lane_sqrt(norm2);
+  }
   for (;;) {
-    deflate_and_find_windows(h, st, smlnum);
+    deflate_and_find_windows<N>(h, st, smlnum);
     mask_t<L> active = st.hi >= L(0);
     if (!lane_any(active)) return st.failed;
     st.stalled = lane_select(active, st.stalled + L(1), L(0));
-    mask_t<L> give_up = active & (st.stalled > limit);
-    if (lane_any(give_up)) {
+    const bool stalling = lane_any(st.stalled >= L(10));
+    if (stalling) {
+      mask_t<L> give_up = active & (st.stalled > limit);
       st.failed = lane_select(give_up, st.hi + L(1), st.failed);
       st.hi = lane_select(give_up, L(-1), st.hi);
       active = st.hi >= L(0);
       if (!lane_any(active)) return st.failed;
     }
-    st.last = int(lane_hmax(st.hi));
-    capture_trailing_block(h, st, active);
-    if (lane_any(st.stalled >= L(10))) exceptional_shifts(h, st);
-    Shifts<L> shifts = double_shift(st);
-    const int top = lowest_row(st.lo, active, n);
-    const Bulge<L> bulge = start_bulge(h, st, shifts, top);
-    const int first = lowest_row(bulge.start, active, n);
-    francis_sweep<Schur>(h, zt, st, bulge, first, Schur ? 0 : top, r);
+    if (N == 0) st.last = int(lane_hmax(st.hi));
+    capture_trailing_block<N>(h, st, active);
+    if (stalling) {  // by way of memory: in all other steps h and st stay in registers
+      if (N > 0) copy_tile<N>(h, home);
+      FrancisState<L> state = st;
+      exceptional_shifts(home, state);
+      st.h11 = state.h11, st.h12 = state.h12, st.h21 = state.h21, st.h22 = state.h22;
+    }
+    const Shifts<L> shifts = double_shift(st);
+    const int top = N > 0 ? 0 : lowest_row(st.lo, active, n);
+    const Bulge<L> bulge = start_bulge<N>(h, st, shifts, top);
+    if (N > 0) {
+      francis_sweep_in_registers<N>(h, st, bulge);
+    } else {
+      const int first = lowest_row(bulge.start, active, n);
+      francis_sweep<Schur>(h, zt, st, bulge, first, Schur ? 0 : top, r);
+    }
   }
+}
+
+template <int N, class L>
+SK_STEP L francis_in_registers(Tile<L> home) {
+  L entries[N * N];
+  Reflector3<L> chain[N];
+  const Tile<L> h{entries, N, N};
+  copy_tile<N>(home, h);
+  const L failed = francis_iterations<false, N>(h, h, chain, home);
+  copy_tile<N>(h, home);
+  return failed;
+}
+
+template <bool Schur, class L>
+SK_STEP L francis(Tile<L> h, Tile<L> zt, Reflector3<L>* r) {
+  if (!Schur && h.n == 3) return francis_in_registers<3>(h);
+  if (!Schur && h.n == 4) return francis_in_registers<4>(h);
+  return francis_iterations<Schur, 0>(h, zt, r, h);
 }
 
 }  // namespace sk

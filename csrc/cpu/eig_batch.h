@@ -14,8 +14,8 @@ using torch::stable::Tensor;
 
 // Up to this size two registers per lane value pay for real matrices: the latency of one chain hides behind the other.
 // Complex ones keep enough chains in flight with one.
-template <template <class> class Entry>
-constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? 5 : 0;
+template <bool Vectors, template <class> class Entry>
+constexpr int two_registers_up_to = std::is_same_v<Entry<float>, float> ? (Vectors ? 5 : 8) : 0;
 
 // Entry: Real or Complex
 template <bool Vectors, template <class> class Entry, class Lane, class T>
@@ -35,8 +35,8 @@ void eig_groups(const T* a, const BatchLayout& layout, int64_t batch, int n, Eig
 template <bool Vectors, template <class> class Entry, class T>
 void eig_batch(const T* a, const BatchLayout& layout, int64_t batch, int n, EigOptions opt, const EigOutputs<T>& out) {
   constexpr int W = register_bytes / int(sizeof(T));
-  if constexpr (two_registers_up_to<Entry> > 0)
-    if (n <= two_registers_up_to<Entry> && batch >= 4 * W)
+  if constexpr (two_registers_up_to<Vectors, Entry> > 0)
+    if (n <= two_registers_up_to<Vectors, Entry> && batch >= 4 * W)
       return eig_groups<Vectors, Entry, SimdLane<T, W, 2>>(a, layout, batch, n, opt, out);
   eig_groups<Vectors, Entry, SimdLane<T, W, 1>>(a, layout, batch, n, opt, out);
 }

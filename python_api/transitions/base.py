@@ -139,6 +139,11 @@ class Transition(ABC):
             shape = (*batch, *value.shape[value.dim() - self.factors[f] :])
             if value.shape != shape:
                 object.__setattr__(self, f, value.expand(shape))
+        self._check_description(batch)
+
+    def _check_description(self, batch: torch.Size) -> None:
+        """What says where the positions stand and what they mean."""
+        name = type(self).__name__
         if self.time == -1 and not batch:
             object.__setattr__(self, "time", 0)
         if self.time is not None and not -len(batch) <= self.time <= 0:
@@ -200,6 +205,7 @@ class Transition(ABC):
 
     @property
     def device(self) -> torch.device:
+        """Of the factors."""
         return getattr(self, next(iter(self.factors))).device
 
     @property

@@ -24,7 +24,7 @@ class LevelMerge(Transition):
 
     Args:
         inner: the transition of one level.
-        level: ``(...)``, integers l >= -2, the batch shape of `inner` or one that broadcasts to it; -2: nothing is merged.
+        level: ``(...)``, integers l >= -2, broadcast against the batch axes of `inner`; -2: nothing is merged.
         levels: L.
 
     `valid`, `multiplicity`, `gauge` and `time` are those given here, whatever the inner transition's own are.
@@ -48,14 +48,16 @@ class LevelMerge(Transition):
             raise TypeError(f"LevelMerge: inner must be Transition, not {type(self.inner).__name__}")
         if self.levels < 1:
             raise ValueError(f"LevelMerge: expected levels >= 1, got {self.levels}")
-        batch = self.inner.batch_shape
-        if isinstance(self.level, Tensor) and self.level.shape != batch:
+        inner = replace(self.inner, valid=None, time=None)
+        if isinstance(self.level, Tensor):
             try:
-                object.__setattr__(self, "level", self.level.expand(batch))
+                batch = torch.broadcast_shapes(self.level.shape, inner.batch_shape)
             except RuntimeError:
-                raise ValueError(f"LevelMerge: expected level of the batch shape of inner, {tuple(batch)}, got {tuple(self.level.shape)}") from None
+                raise ValueError(f"LevelMerge: expected level to broadcast with the batch shape of inner, {tuple(inner.batch_shape)}, got {tuple(self.level.shape)}") from None
+            object.__setattr__(self, "level", self.level.expand(batch))
+            inner = inner._map(lambda value, core: value.expand((*batch, *value.shape[value.dim() - core :])))
         super().__post_init__()
-        object.__setattr__(self, "inner", replace(self.inner, valid=None, time=self.time))
+        object.__setattr__(self, "inner", replace(inner, time=self.time))
 
     @property
     def size(self) -> int:

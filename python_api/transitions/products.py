@@ -23,7 +23,7 @@ def multiply(later: Transition, earlier: Transition) -> Transition:
     if not (later.lti or earlier.lti or later.time == earlier.time):
         raise ValueError(f"transitions: expected a product along the same time axis, got {later.time} @ {earlier.time}")
     batch = torch.broadcast_shapes(later.batch_shape, earlier.batch_shape)
-    both = [t._map(lambda value, core: value.expand(*batch, *value.shape[value.dim() - core :]), time=None) for t in (later, earlier)]
+    both = [t._map(lambda value, core: value.expand((*batch, *value.shape[value.dim() - core :])), time=None) for t in (later, earlier)]
     product = both[0]._times(both[1])
     if product is None:
         product = Dense(both[0].dense() @ both[1].dense(), time=None)

@@ -6,11 +6,9 @@
 #include "core/eig.h"
 #include "cpu/lane_simd.h"
 
-constexpr int n = 4;
-
 // The lane value of entry (i, j): an upper Hessenberg matrix whose trailing 1x1 block stands alone; lane `bad` has a NaN on top.
 template <class L>
-L francis_info(int bad, double* last) {
+L francis_info(int n, int bad, double* last) {
   std::vector<L> storage(sk::Workspace<L>::lanes_needed(n, false));
   std::vector<uint16_t> perm(sk::width_v<L> * n);
   sk::Workspace<L> ws(storage.data(), perm.data(), n, false);
@@ -22,13 +20,18 @@ L francis_info(int bad, double* last) {
   return info;
 }
 
-int main() {
+void report(int n) {
   double last;
-  double scalar = francis_info<double>(0, &last);
+  double scalar = francis_info<double>(n, 0, &last);
   std::printf("scalar %d %g\n", int(scalar), last);
   using Lane = sk::SimdLane<double, 2, 2>;
-  Lane info = francis_info<Lane>(2, &last);
+  Lane info = francis_info<Lane>(n, 2, &last);
   std::printf("lanes");
   for (int w = 0; w < 4; ++w) std::printf(" %d", int(sk::lane_get(info, w)));
   std::printf(" %g\n", last);
+}
+
+int main() {
+  report(5);
+  report(4);  // in registers, where every step is of the whole matrix
 }
