@@ -287,11 +287,11 @@ class Spectrum(Statistics):
         """Makes this the spectrum of the eigenvalues of all processes of a `torch.distributed` group, on each of them; returns itself.
 
         Raises:
-            ValueError: where the processes have other groups (found with the sum of their sizes, not for all differences).
+            ValueError: where the processes have different numbers of groups; names and buckets are not compared.
         """
         import torch.distributed as dist
 
-        # Largest and, negated, smallest size, so that processes of other groups fail instead of waiting for each other.
+        # The largest and, negated, the smallest size: states of different sizes would hang or be added wrong.
         size = torch.tensor([self.counts.numel(), -self.counts.numel()], device=self.device)
         dist.all_reduce(size, dist.ReduceOp.MAX, group=group)
         if size[0] != -size[1]:
