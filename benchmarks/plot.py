@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from spectral_kernels.api.bench import record, table
+from spectral_kernels.api.markdown import replace_block
 
 COLOURS = {"float32": "#0072b2", "float64": "#d55e00", "complex64": "#56b4e9", "complex128": "#e69f00"}  # Okabe & Ito: safe for colour-blind readers
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -88,12 +89,6 @@ def readme_block(csv: Path) -> str:
     return "\n\n".join([table.machine_line(rows[0].provenance), table.markdown(table.means_table(rows)), f"![speed-up over n]({place})"])
 
 
-def replace_block(page: str, block: str) -> str:
-    """``page`` with ``block`` between its marks."""
-    start, end = page.index(MARKS[0]) + len(MARKS[0]), page.index(MARKS[1])
-    return f"{page[:start]}\n{block}\n{page[end:]}"
-
-
 def write(csv: Path) -> None:
     """Writes ``FILE.svg`` and ``FILE.md`` beside ``FILE.csv``."""
     rows = record.read_csv(csv)
@@ -110,4 +105,4 @@ if __name__ == "__main__":
     for file in chosen.csv:
         write(file)
     if chosen.readme:
-        README.write_text(replace_block(README.read_text(), readme_block(chosen.csv[0].resolve())))
+        README.write_text(replace_block(README.read_text(), readme_block(chosen.csv[0].resolve()), MARKS))

@@ -195,3 +195,74 @@ class InverseFromLeft(Function):
     def jvp(ctx: Any, dV: Tensor | None, *_: Any) -> Tensor | None:
         (inverse,) = ctx.saved_tensors
         return torch.zeros_like(inverse) if dV is None else -(inverse @ dV @ inverse)
+
+
+def _secular_derivatives(d: Tensor, p: Tensor, origin: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """d lambda_j / d d_i and d lambda_j / d p_i, ``(..., i, j)``, for the roots lambda_j = d[origin_j] + offset_j of 1 + sum_i p_i / (d_i - lambda).
+
+    With s_ij = 1 / (d_i - lambda_j) and S_j = sum_i p_i s_ij^2 they are p_i s_ij^2 / S_j and -s_ij / S_j; s is taken in units of 1 / offset, which
+    are at most about 1.  Roots with offset 0 are entries of d (deflation), of which each member of a group G of equal d is one, but for one member
+    where the group's weight P = sum p is not 0:
+
+    - without weight, lambda_j follows its own d, and p with 1 / f_j, f_j being the secular function without the group;
+    - with weight, the group's eigenvalues but one stay where d is: together they follow d_i by 1 - p_i / P, here in equal parts.
+    """
+    d_origin = d.gather(-1, origin)
+    gap, p = d.unsqueeze(-1) - d_origin.unsqueeze(-2), p.unsqueeze(-1)
+    deflated, one, zero = (offset == 0).unsqueeze(-2), torch.ones_like(gap), torch.zeros_like(gap)
+    unit = torch.where(deflated, 1, offset.unsqueeze(-2))
+    distance = gap - offset.unsqueeze(-2)
+    s = unit / torch.where(distance == 0, unit, distance)  # 0: an entry without weight at the root itself
+    weight = p * s * s
+    total = torch.where(deflated, 1, weight.sum(-2, keepdim=True))
+
+    member = gap == 0
+    size = member.sum(-2, keepdim=True)
+    own = torch.arange(d.shape[-1], device=d.device).unsqueeze(-1) == origin.unsqueeze(-2)
+    same_group = deflated.mT & (d_origin.unsqueeze(-1) == d_origin.unsqueeze(-2))
+    weightless = same_group.sum(-2, keepdim=True) == size
+    f = 1 + torch.where(member, zero, p / torch.where(member, one, gap)).sum(-2, keepdim=True)
+    group_weight = torch.where(weightless, 1, torch.where(member, p, zero).sum(-2, keepdim=True))
+    shared = torch.where(member, (1 - p / group_weight) / (size - 1).clamp(min=1), zero)
+    entry_by_d, entry_by_p = torch.where(weightless, own.to(shared.dtype), shared), torch.where(weightless & own, 1 / f, zero)
+    by_d = torch.where(deflated, entry_by_d.to(s.dtype), weight / total)
+    by_p = torch.where(deflated, entry_by_p.to(s.dtype), -s * unit / total)
+    return by_d, by_p
+
+
+class Secular(Function):
+    """Eigenvalues and offsets of the secular equation; the origins are indices and stay."""
+
+    @staticmethod
+    def forward(ctx: Any, d: Tensor, p: Tensor, solve: Any) -> Grads:
+        eigenvalues, origin, offset = solve(d, p)
+        ctx.save_for_backward(d, p, origin, offset)
+        ctx.save_for_forward(d, p, origin, offset)
+        ctx.mark_non_differentiable(origin)
+        ctx.set_materialize_grads(False)
+        return eigenvalues, origin, offset
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, _: None, g_offset: Tensor | None) -> Grads:
+        d, p, origin, offset = ctx.saved_tensors
+        if g is None and g_offset is None:
+            return None, None, None
+        total = g_offset if g is None else g if g_offset is None else g + g_offset
+        assert total is not None
+        by_d, by_p = _secular_derivatives(d, p, origin, offset)
+        gd = (by_d.conj_physical() * total.unsqueeze(-2)).sum(-1)
+        gp = (by_p.conj_physical() * total.unsqueeze(-2)).sum(-1)
+        if g_offset is not None:
+            gd = gd - torch.zeros_like(gd).scatter_add(-1, origin, g_offset)
+        return gd if d.is_complex() else gd.real, gp if p.is_complex() else gp.real, None
+
+    @staticmethod
+    @_forward_grad
+    def jvp(ctx: Any, dd: Tensor | None, dp: Tensor | None, _: Any) -> Grads:
+        d, p, origin, offset = ctx.saved_tensors
+        d, p = forward_ad.unpack_dual(d).primal, forward_ad.unpack_dual(p).primal  # inputs carry the tangents of this level
+        by_d, by_p = _secular_derivatives(d, p, origin, offset)
+        zero = torch.zeros_like(d)
+        dd, dp = zero if dd is None else dd, zero if dp is None else dp
+        dw = (by_d * dd.unsqueeze(-1)).sum(-2) + (by_p * dp.unsqueeze(-1)).sum(-2)
+        return dw, None, dw - dd.gather(-1, origin)

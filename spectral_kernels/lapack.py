@@ -3,31 +3,54 @@
 from __future__ import annotations
 
 import cmath
+import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache, partial
+from pathlib import Path
 from threading import Barrier
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 NAN = float("nan")
+T = TypeVar("T")
+
+
+@lru_cache
+def _libtorch() -> ctypes.CDLL | None:
+    """The library that holds torch's OpenMP and MKL; None where it cannot be loaded by its usual name."""
+    folder = Path(torch.__file__).parent / "lib"
+    names = ("libtorch_cpu.so", "libtorch_cpu.dylib", "torch_cpu.dll")
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    return None if path is None else ctypes.CDLL(str(path))
+
+
+def _run_on_one_thread() -> None:
+    """Makes the calling thread run torch and LAPACK by itself.
+
+    Not by `torch.set_num_threads`, which sets the number for all threads yet to come as well: in a thread that has taken over such a
+    setting torch's batched LU is silently wrong (torch 2.13 with MKL, two or more matrices above about n = 150).
+    """
+    torch.get_num_threads()  # the first use in a thread takes over the process's setting: let that be before, not after
+    library = _libtorch()
+    for name in ("MKL_Set_Num_Threads_Local", "omp_set_num_threads"):
+        if library is not None and hasattr(library, name):
+            getattr(library, name)(1)
 
 
 @lru_cache
 def _pool(threads: int, _pid: int) -> ThreadPoolExecutor:
     all_started = Barrier(threads)
 
-    def on_one_thread() -> None:
-        torch.get_num_threads()  # the first use in a thread takes over the process's setting: let that be before, not after
-        torch.set_num_threads(1)
+    def start() -> None:
+        _run_on_one_thread()
         all_started.wait()
 
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="spectral_kernels", initializer=on_one_thread)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="spectral_kernels", initializer=start)
     wait([pool.submit(int) for _ in range(threads)])
-    torch.set_num_threads(before)  # the workers' setting is the default of threads yet to come: put it back
     return pool
 
 
@@ -38,6 +61,8 @@ def workers(threads: int) -> ThreadPoolExecutor:
 
 def _cat(parts: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """The batch again; eigenvectors stay column-major."""
+    if len(parts) == 1:
+        return parts[0]
     w, V, info = zip(*parts, strict=True)
     return torch.cat(w), torch.cat([v.mT for v in V]).mT if V[0].dim() == 3 else V[0], torch.cat(info)
 
@@ -60,18 +85,21 @@ def _finite(A: Tensor) -> bool:
     return cmath.isfinite(A.sum().item())
 
 
+def _map(function: Callable[..., T], *batches: Tensor) -> Iterator[T]:
+    """``function`` of chunks of the batches ``(b, ...)``, on all threads where the batches are on a CPU."""
+    threads, count = torch.get_num_threads(), batches[0].shape[0]
+    if batches[0].device.type != "cpu" or threads == 1 or count < 2 or batches[0].numel() == 0:
+        return map(function, *((x,) for x in batches))
+    return workers(threads).map(function, *(x.tensor_split(min(4 * threads, count)) for x in batches))
+
+
 def _batched(solver: Callable[[Tensor], tuple[Tensor, Tensor]], A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """``solver`` over the matrices of ``A (b, n, n)``, on all threads; NaN and info = n + 1 where a matrix is not finite."""
     n = A.shape[-1]
     bad = None if _finite(A) else ~A.isfinite().flatten(1).all(-1)
     if bad is not None:
         A = A.masked_fill(bad[:, None, None], 0)
-    threads = torch.get_num_threads()
-    if A.device.type == "cpu" and threads > 1 and A.shape[0] > 1 and n > 0:
-        parts = list(workers(threads).map(partial(_solve, solver), A.tensor_split(min(4 * threads, A.shape[0]))))
-        w, V, info = _cat(parts)
-    else:
-        w, V, info = _solve(solver, A)
+    w, V, info = _cat(list(_map(partial(_solve, solver), A)))
     if bad is not None:
         w, info = w.masked_fill(bad[:, None], NAN), info.masked_fill(bad, n + 1)
         V = V.mT.masked_fill(bad[:, None, None], NAN).mT if V.dim() == 3 else V  # column-major
@@ -112,7 +140,7 @@ def _left_vectors(A: Tensor, w: Tensor, V: Tensor) -> Tensor:
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             continue
         U[b] = right[:, _match(w[b], other.conj_physical())]
-    return U.mT.contiguous().mT
+    return U
 
 
 def _eig(A: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
@@ -136,7 +164,7 @@ def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tens
     with torch._C.DisableTorchFunction():  # drop_in() must not catch torch.linalg here
         A3 = A.detach().reshape(batch.numel(), n, n)
         w, V, info = _batched(partial(_eig, vectors=left or right), A3)
-        U = _left_vectors(A3, w, V).reshape(A.shape) if left else w.new_empty(0)
+        U = torch.cat([u.mT for u in _map(_left_vectors, A3, w, V)]).mT.reshape(A.shape) if left else w.new_empty(0)
         return w.reshape(*batch, n), V.reshape(A.shape) if right else w.new_empty(0), U, info.reshape(batch)
 
 

@@ -239,5 +239,5 @@ def test_readme_shows_committed_results(monkeypatch):
     import plot
 
     page = plot.README.read_text()
-    shown = [csv for csv in (ROOT / "benchmarks" / "results").glob("*.csv") if plot.replace_block(page, plot.readme_block(csv)) == page]
+    shown = [csv for csv in (ROOT / "benchmarks" / "results").glob("*.csv") if plot.replace_block(page, plot.readme_block(csv), plot.MARKS) == page]
     assert len(shown) == 1, "python benchmarks/plot.py benchmarks/results/<machine>.csv --readme"

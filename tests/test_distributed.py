@@ -36,6 +36,16 @@ def worker(rank, store):
 
     D = distribute_tensor(A, mesh, [Shard(0)])
     torch.testing.assert_close(gradient(D).full_tensor(), gradient(A))
+
+    factors = torch.rand(4, 6, dtype=torch.float64), -torch.rand(4, 6, dtype=torch.float64), torch.rand(4, 6, dtype=torch.float64)
+    for sign in (-1, None):
+        t = sk.transitions.DiagonalPlusRankOne(*factors, sign=sign)
+        for given, expected in [(Shard(0), Shard(0)), (Shard(1), Replicate())]:
+            sharded = sk.transitions.DiagonalPlusRankOne(*(distribute_tensor(x, mesh, [given]) for x in factors), sign=sign)
+            w = sharded.distinct().values
+            assert w.placements == (expected,) and torch.equal(w.full_tensor(), t.distinct().values)
+    sharded = sk.transitions.DiagonalPlusRankOne(*(distribute_tensor(x, mesh, [Shard(0)]) for x in factors), sign=-1).eig()
+    assert torch.equal(sharded.eigenvectors.full_tensor(), sk.transitions.DiagonalPlusRankOne(*factors, sign=-1).eig().eigenvectors)
     dist.destroy_process_group()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -60,3 +63,21 @@ def test_the_rule_asks_for_full_lane_groups():
         assert dispatch.rule(table, "cpu", dtype, 128, 0).name == "simd"
     A = torch.randn(threads * dispatch.LANES, 130, 130)
     assert torch.equal(sk.linalg.eigvals(A), ops.eig_simd(A, False, False, True)[0])
+
+
+def test_lapack_path_leaves_torch_right():
+    """In a thread that has set its number of threads, torch's batched LU of matrices like these is wrong: ours must not set it, nor need it."""
+    program = """
+import torch, spectral_kernels as sk
+A = torch.randn(4, 320, 320, dtype=torch.float64)
+def residual(U, w, A):
+    return float((U.mH @ A.to(U.dtype) - w[..., None] * U.mH).abs().max())
+r = sk.linalg.eig_ex(A, left=True)
+X = torch.linalg.inv(A)
+print(residual(r.left_eigenvectors, r.eigenvalues, A) < 1e-10, float((X @ A - torch.eye(320)).abs().max()) < 1e-8)
+torch.set_num_threads(2)
+r = sk.linalg.eig_ex(A, left=True)
+print(residual(r.left_eigenvectors, r.eigenvalues, A) < 1e-10)
+"""
+    out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120).stdout
+    assert out.split() == ["True", "True", "True"]

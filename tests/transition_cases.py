@@ -35,6 +35,11 @@ def _momentum(batch, n, dtype, own_p=False):
     return tr.Momentum(a, mu, b, eta, randn(*batch, n, dtype=dtype), randn(*batch, n, dtype=dtype) if own_p else None)
 
 
+def _kronecker_momentum(batch, n, dtype):
+    a, mu, b, eta = (decays(*batch, dtype=dtype) for _ in range(4))
+    return tr.KroneckerMomentum(a, mu, b, eta, randn(*batch, n, dtype=dtype), randn(*batch, 2, 2, dtype=dtype))
+
+
 def _householder(batch, n, dtype, m):
     k = torch.nn.functional.normalize(randn(*batch, m, n, dtype=dtype), dim=-1)
     return tr.HouseholderProduct(decays(*batch, dtype=dtype), 2 * decays(*batch, m, dtype=dtype), k)
@@ -69,6 +74,7 @@ REAL: dict[str, Make] = {  # (batch, n, dtype) to a transition whose order grows
     "momentum": _momentum,
     "momentum_p": lambda *a: _momentum(*a, own_p=True),
     "kronecker": lambda batch, n, dtype: tr.KroneckerRankOne(decays(*batch, dtype=dtype), randn(*batch, n, dtype=dtype), randn(*batch, 2, 2, dtype=dtype)),
+    "kronecker_momentum": _kronecker_momentum,
     "companion": lambda batch, n, dtype: tr.Companion(randn(*batch, n, dtype=dtype)),
     "level_merge": lambda batch, n, dtype: tr.LevelMerge(_rank_one(batch, n, dtype), torch.randint(-2, 3, batch), 3),
     "shift_register": lambda batch, n, dtype: tr.ShiftRegister(n, torch.zeros(batch, dtype=dtype), time=-1 if batch else 0),

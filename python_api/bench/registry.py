@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api import linalg
+from spectral_kernels.api.bench import secular
 from spectral_kernels.api.bench import spectra
 from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigh_accuracy, eigvals_accuracy, eigvalsh_accuracy
 from spectral_kernels.api.bench.opponents import Function, Opponent, dense_opponents
@@ -104,6 +105,18 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         inputs=hermitian_inputs,
         quick_dtypes=(),
         flops=lambda n: 9.0 * n**3,  # section 8.3: the same with implicit QL on the vectors
+    ),
+    Benchmark(
+        name="secular",
+        what="eigenvalues of a batch of diagonal plus rank-one matrices, from their factors",
+        function=secular.eigenvalues,
+        opponents=secular.OPPONENTS,
+        accuracy=secular.accuracy,
+        inputs=secular.inputs,
+        dtypes=REAL,
+        quick_dtypes=(),
+        sizes=(8, 16, 32, 64, 128),
+        quick_sizes=(16, 64),
     ),
     Benchmark(
         name="spectrum_mamba",

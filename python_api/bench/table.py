@@ -9,6 +9,7 @@ from typing import NamedTuple
 from spectral_kernels.api.bench.gate import LIMIT
 from spectral_kernels.api.bench.record import Provenance, Row
 from spectral_kernels.api.bench.runner import OURS
+from spectral_kernels.api.markdown import rows as rows_of_cells
 
 SHORT = {"lapack": "LAPACK"}  # provider -> its name in a heading
 SMALL = 32  # the geometric means are taken up to this n and above it, where the cost moves from instructions to cache
@@ -116,5 +117,5 @@ def text(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """A Markdown table under a title."""
-    rule = ["---:" if _right_aligned(i) else "---" for i in range(len(table.header))]
-    return "\n".join([f"{table.title}:", "", *(f"| {' | '.join(line)} |" for line in [table.header, rule, *table.lines])])
+    right = [i for i in range(len(table.header)) if _right_aligned(i)]
+    return f"{table.title}:\n\n{rows_of_cells(table.header, table.lines, right)}"

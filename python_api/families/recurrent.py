@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from spectral_kernels.api.families.registry import family
 from spectral_kernels.api.transitions import Jacobian
 
 
@@ -47,6 +48,7 @@ def _prepare_cell(
     return inputs, weight_hh.to(dtype), bias, [inputs.new_zeros(*batch, n) if s is None else s.to(dtype) for s in states.values()]
 
 
+@family("RNN (tanh, relu)", "C8", cost="O(n^3)", range="any, |lambda| <= |W_hh|", source="Elman (1990); torch.nn.RNN")
 def rnn(
     x: Tensor,
     weight_ih: Tensor,
@@ -102,6 +104,7 @@ def _gru_gates(u: Tensor, h: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Tens
     return r, z, torch.tanh(u_n + r * v_n), v_n
 
 
+@family("GRU", "C8", cost="O(n^3)", range="any", source="arXiv:1406.1078; torch.nn.GRU")
 def gru(
     x: Tensor,
     weight_ih: Tensor,
@@ -156,6 +159,7 @@ def _lstm_gates(u: Tensor, h: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Ten
     return torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
 
 
+@family("LSTM", "C8", cost="O((2n)^3)", range="any", source="Hochreiter & Schmidhuber (1997), Gers et al. (2000); torch.nn.LSTM")
 def lstm(
     x: Tensor,
     weight_ih: Tensor,

@@ -14,10 +14,13 @@ from spectral_kernels.api.transitions.householder import HouseholderProduct as H
 from spectral_kernels.api.transitions.householder import LowRankUpdate as LowRankUpdate
 from spectral_kernels.api.transitions.jacobian import Jacobian as Jacobian
 from spectral_kernels.api.transitions.kronecker import KroneckerRankOne as KroneckerRankOne
+from spectral_kernels.api.transitions.kronecker_momentum import KroneckerMomentum as KroneckerMomentum
 from spectral_kernels.api.transitions.level_merge import LevelMerge as LevelMerge
 from spectral_kernels.api.transitions.momentum import Momentum as Momentum
 from spectral_kernels.api.transitions.products import cat as cat
 from spectral_kernels.api.transitions.rank_one import RankOne as RankOne
 from spectral_kernels.api.transitions.rotation import Rotation as Rotation
+from spectral_kernels.api.transitions.secular import BilinearLowRank as BilinearLowRank
+from spectral_kernels.api.transitions.secular import DiagonalPlusRankOne as DiagonalPlusRankOne
 from spectral_kernels.api.transitions.shift import Companion as Companion
 from spectral_kernels.api.transitions.shift import ShiftRegister as ShiftRegister

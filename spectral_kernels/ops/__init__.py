@@ -13,6 +13,9 @@ from spectral_kernels.ops.dense import eigh as eigh
 from spectral_kernels.ops.dense import eigh_simd as eigh_simd
 from spectral_kernels.ops.dense import inverse_from_left as inverse_from_left
 from spectral_kernels.ops.dense import raise_if_failed as raise_if_failed
+from spectral_kernels.ops.secular import secular as secular
+from spectral_kernels.ops.secular import secular_complex as secular_complex
+from spectral_kernels.ops.secular import secular_eig as secular_eig
 from spectral_kernels.ops.sketch import sketch as sketch
 from spectral_kernels.ops.sketch import sketch_tables as sketch_tables
 from spectral_kernels.ops.sketch import sketch_zero_order_hold as sketch_zero_order_hold
