@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api import linalg
-from spectral_kernels.api.bench import secular
-from spectral_kernels.api.bench import spectra
+from spectral_kernels.api.bench import secular, spectra
 from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigh_accuracy, eigvals_accuracy, eigvalsh_accuracy
 from spectral_kernels.api.bench.opponents import Function, Opponent, dense_opponents
 
