@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api import linalg
-from spectral_kernels.api.bench import attention, cores, secular
+from spectral_kernels.api.bench import attention, cores, secular, spectra
 from spectral_kernels.api.bench.gate import Accuracy, eig_accuracy, eigh_accuracy, eigvals_accuracy, eigvalsh_accuracy
 from spectral_kernels.api.bench.opponents import Function, Opponent, dense_opponents
 
@@ -178,6 +178,19 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         quick_dtypes=(),
         sizes=(8, 16, 32, 64, 128),
         quick_sizes=(16, 64),
+    ),
+    Benchmark(
+        name="spectrum_mamba",
+        what=f"the spectrum of Mamba factors: {spectra.POSITIONS} positions, {spectra.CHANNELS} channels, n eigenvalues each",
+        function=spectra.radius_shares,
+        opponents=spectra.OPPONENTS,
+        accuracy=spectra.accuracy,
+        inputs=spectra.inputs,
+        dtypes=(torch.float32,),
+        quick_dtypes=(),
+        sizes=(16,),
+        quick_sizes=(16,),
+        batch=lambda n, threads: spectra.POSITIONS,
     ),
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from spectral_kernels.api import linalg
 from spectral_kernels.api.linalg import EigResult
+from spectral_kernels.api.spectrum.spectrum import Spectrum
 from spectral_kernels.api.transitions.indexing import axis_after
 
 Self = TypeVar("Self", bound="Transition")
@@ -255,6 +256,42 @@ class Transition(ABC):
     def horizon(self) -> Tensor:
         """``-1 / ln|lambda|`` in tokens, ``(*batch_shape, n)``.  Solves: with eigenvalues at hand call the function of this name."""
         return _horizon_of_log(self.log_modulus())
+
+    def spectrum(
+        self,
+        into: Spectrum | None = None,
+        *,
+        axes: Mapping[str, int] | None = None,
+        at: Mapping[str, int] | None = None,
+        buckets: Sequence[int] = (),
+        start: int = 0,
+    ) -> Spectrum:
+        """The distribution of the eigenvalues of all valid positions, each `multiplicity` times, without all of them in memory.
+
+        Args:
+            into: the spectrum to add to; a new one by default.
+            axes: batch axes that are group axes, by name: ``{"head": -1}`` for ``(..., T, H)``.  None: one group for all, or with `into` the last
+                batch axes, as `Spectrum.update` has it.
+            at: group axes of `into` of which all these eigenvalues belong to one index, ``{"layer": 3}``.
+            buckets: positions at which position buckets begin, for a new spectrum; they need a time axis.
+            start: the position of the first one, for sequences that come in pieces.
+
+        Raises:
+            ValueError: where shapes or names of axes do not fit.
+
+        >>> import torch, spectral_kernels as sk
+        >>> t = sk.transitions.Scalar(torch.rand(5, 100, 2), time=-2)
+        >>> t.spectrum(axes={"head": -1}).count.tolist()
+        [500, 500]
+        """
+        from spectral_kernels.api.spectrum import sources  # stands on the classes of transitions
+
+        if into is not None and buckets:
+            raise ValueError(f"{type(self).__name__}.spectrum: expected buckets for a new spectrum only, got into and buckets = {tuple(buckets)}")
+        if into is None:
+            into = Spectrum({name: self.batch_shape[axis] for name, axis in (axes or {}).items()}, buckets=buckets)
+        sources.add(into, self, axes, at, start)
+        return into
 
     def window(self, w: int) -> Transition:
         """Products ``A_t A_{t-1} ... A_{t-w+1}`` for every t with a full window: T - w + 1 positions, none where w > T.

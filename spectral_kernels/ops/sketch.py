@@ -1,0 +1,62 @@
+"""Sinks: what adds eigenvalues to a sketch in place, from the eigenvalues themselves or from factors (`reference.sketch`).
+
+The last arguments are the tables of the definition, for the kernels: the edges for the dtype, the directions and the rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectral_kernels.ops._library import define, library
+from spectral_kernels.reference import sketch as reference
+
+_AT_ONCE = 1 << 21
+_STATE = "Tensor(a!) counts, Tensor(b!) sums, Tensor(c!) extremes, Tensor rows"
+_TABLES = "Tensor edges, Tensor directions, Tensor rings"
+sketch = define(f"sketch({_STATE}, Tensor values, Tensor? valid, Tensor? suspect, Tensor repeats, {_TABLES}, bool log) -> ()")
+sketch_zero_order_hold = define(f"sketch_zero_order_hold({_STATE}, Tensor delta, Tensor rate, Tensor? valid, int repeat, {_TABLES}) -> ()")
+
+
+def sketch_tables(dtype: torch.dtype, log: bool, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """What the ops take last for values of ``dtype``, or logarithms."""
+    return reference.edges(dtype, log).to(device), reference.directions().to(device), reference.rings().to(device)
+
+
+def _pieces(count: int, values: Tensor, *others: Tensor | None) -> Iterator[tuple[Any, ...]]:
+    """Tensors ``(G, ...)`` along their second axis, such that the definition has about `_AT_ONCE` of `count` eigenvalues in memory."""
+    if values.dim() < 3 or count <= _AT_ONCE:
+        yield values, *others
+        return
+    step = max(1, _AT_ONCE * values.shape[1] // count)
+    for i in range(0, values.shape[1], step):
+        yield values[:, i : i + step], *(None if t is None else t[:, i : i + step] for t in others)
+
+
+def _sketch(
+    counts: Tensor, sums: Tensor, extremes: Tensor, rows: Tensor, values: Tensor, valid: Tensor | None, suspect: Tensor | None, repeats: Tensor, *rest: Any
+) -> None:
+    for v, ok, marks in _pieces(values.numel(), values, valid, suspect):
+        reference.sketch(counts, sums, extremes, rows, v, ok, marks, repeats, rest[-1])
+
+
+def _sketch_zero_order_hold(
+    counts: Tensor, sums: Tensor, extremes: Tensor, rows: Tensor, delta: Tensor, rate: Tensor, valid: Tensor | None, repeat: int, *rest: Any
+) -> None:
+    for d, ok in _pieces(delta.numel() * rate.shape[-1], delta, valid):
+        reference.zero_order_hold(counts, sums, extremes, rows, d, rate, ok, repeat)
+
+
+library.impl("sketch", _sketch, "CompositeExplicitAutograd")
+library.impl("sketch_zero_order_hold", _sketch_zero_order_hold, "CompositeExplicitAutograd")
+
+
+def _nothing(*_: Any) -> None:
+    """The fake kernels: all that the ops give is in their arguments."""
+
+
+torch.library.register_fake("spectral_kernels::sketch", _nothing, lib=library)
+torch.library.register_fake("spectral_kernels::sketch_zero_order_hold", _nothing, lib=library)
