@@ -94,8 +94,8 @@ class Solver {
         A[2 * (size_t(i) * m + k) + 1] = ratio * ws_.weight.im[k] + (i == k ? ws_.pole.im[i] : 0);
       }
     int32_t info = 0;
-    const sk::BatchLayout layout{nullptr, nullptr, 0, m, 1};
-    sk::EigSolver<false, sk::Complex<double>>(m).solve(A.data(), layout, 0, 1, {false, false, true}, {w.data(), nullptr, nullptr, &info});
+    const sk::StridedSource<double> source{A.data(), {nullptr, nullptr, 0, m, 1}};
+    sk::EigSolver<false, sk::Complex<double>, sk::StridedSource<double>>(source, m).solve(0, 1, {false, false, true}, {w.data(), nullptr, nullptr, &info});
     for (int j = 0; j < m; ++j) {
       double least = std::numeric_limits<double>::infinity();
       for (int i = 0; i < m; ++i) {

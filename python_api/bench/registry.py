@@ -112,6 +112,10 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         opponents=secular.OPPONENTS,
         accuracy=secular.accuracy,
         inputs=secular.inputs,
+        dtypes=REAL,
+        quick_dtypes=(),
+        sizes=(8, 16, 32, 64, 128),
+        quick_sizes=(16, 64),
     ),
     Benchmark(
         name="rank_one",
