@@ -13,6 +13,9 @@ build: $(VENV)/.built
 $(VENV)/.installed: requirements-dev.txt
 	test -x $(PY) || python3 -m venv $(VENV)
 	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements-dev.txt torch
+	sed '/^# tests:/,$$d' requirements-dev.txt | $(PIP) install --no-deps -r /dev/stdin
+	touch $@
+$(VENV)/.complete: $(VENV)/.installed
 	$(PIP) install --no-deps -r requirements-dev.txt
 	touch $@
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
@@ -25,7 +28,7 @@ $(VENV)/.native: $(VENV)/.installed $(SOURCES)
 	touch $@
 
 # test: everything that needs no GPU, a worker per core
-test: build
+test: build $(VENV)/.complete
 	$(PY) -m pytest -q -m "not gpu" --durations=10 -n auto --dist loadfile
 
 # test-gpu: the tests that need a GPU; fails where there is none
@@ -42,7 +45,7 @@ bench-gpu: build
 	$(PY) benchmarks/gpu.py
 
 # lint: style and types
-lint: $(VENV)/.installed
+lint: $(VENV)/.complete
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
