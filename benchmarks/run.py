@@ -1,6 +1,6 @@
 """Runs the registry on this machine; the full grid goes to benchmarks/results: CSV, table and figure.
 
-    python benchmarks/run.py                       everything, about ten minutes on two cores
+    python benchmarks/run.py                       everything, about a quarter of an hour on two cores
     python benchmarks/run.py --quick               printed only
     python benchmarks/run.py --filter '^eig '      printed only
     python benchmarks/run.py --quick --csv FILE    CSV, table and figure where you say

@@ -266,6 +266,8 @@ class Secular(Function):
         dd, dp = zero if dd is None else dd, zero if dp is None else dp
         dw = (by_d * dd.unsqueeze(-1)).sum(-2) + (by_p * dp.unsqueeze(-1)).sum(-2)
         return dw, None, dw - dd.gather(-1, origin)
+
+
 PullBack = Callable[[Callable[..., Any], tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
 
 

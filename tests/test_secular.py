@@ -1,4 +1,4 @@
-"""Diagonal plus rank one: values against numpy and mpmath, vectors by residuals, derivatives through every deflation, and S4's bilinear form."""
+"""Diagonal plus rank one: values against numpy and mpmath, vectors by residuals, derivatives through every deflation."""
 
 from __future__ import annotations
 
@@ -6,95 +6,11 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from secular_cases import ANY_SIGN, DTYPES, SIGNED, SIZES, any_case, dense, scale_of, secular, secular_complex, secular_eig, signed, signed_case, with_weights
 
 import spectral_kernels as sk
 from spectral_kernels.api.testing.matching import matched_distance
 from spectral_kernels.reference import secular as reference
-
-secular, secular_complex, secular_eig = sk.ops.secular, sk.ops.secular_complex, sk.ops.secular_eig
-DTYPES = [torch.float32, torch.float64]
-SIZES = [1, 2, 3, 7, 8, 16, 17, 33, 64]
-SIGNED = [
-    "kda", "negative eigenvalue", "unnormalised", "four values", "all equal", "zeros", "e^-20", "cluster", "beta 0", "beta 1", "update", "large", "small",
-    "scales", "rwkv7", "near zero",
-]  # fmt: skip
-ANY_SIGN = ["mixed", "small weights", "large weights", "complex", "circle", "one real part", "e^-20 mixed", "ties", "defective tie"]
-signed = pytest.mark.parametrize("case", SIGNED)
-
-
-def signed_case(case, n, batch=5, dtype=torch.float64):
-    """d, b, c ``(batch, n)`` with b c of one sign, as the families make them; section 8 of their edge cases."""
-    rng = np.random.default_rng(n)
-    k = rng.standard_normal((batch, n))
-    k /= np.linalg.norm(k, axis=-1, keepdims=True)
-    beta, d = rng.random((batch, 1)), np.exp(-3 * rng.random((batch, n)))
-    if case == "negative eigenvalue":
-        beta = beta + 1
-    if case in ("beta 0", "beta 1"):
-        beta = np.full((batch, 1), float(case[-1]))
-    if case == "unnormalised":
-        k *= 8
-    if case == "four values":
-        d = np.ceil(4 * d) / 4
-    if case == "all equal":
-        d[:] = d[:, :1]
-    if case == "zeros":
-        d[rng.random((batch, n)) < 0.2] = 0
-        k[rng.random((batch, n)) < 0.3] = 0
-    if case == "e^-20":
-        d = np.exp(-20 * rng.random((batch, n)))
-    if case == "cluster":
-        d = 0.9 + 1e-12 * rng.random((batch, n))
-    if case == "scales":
-        d, k = np.exp(-60 * rng.random((batch, n))), np.exp(-20 * rng.random((batch, n)))
-    if case == "near zero":
-        d = 1e-30 * d
-        d[:, 0] = 1
-    b, c = -beta * k, d * k
-    if case == "update":
-        b = -b
-    if case == "rwkv7":
-        a = rng.random((batch, n)) * (rng.random((batch, n)) > 0.3)
-        b, c = -a * k, k
-    scale = {"large": 2.0**100, "small": 2.0**-100}.get(case, 1)
-    return tuple(torch.tensor(x, dtype=dtype) for x in (scale * d, scale * b, c))
-
-
-def any_case(case, n, batch=5):
-    """d, p ``(batch, n)`` of any signs."""
-    rng = np.random.default_rng(n)
-    d, p = rng.standard_normal((batch, n)), rng.standard_normal((batch, n))
-    if case == "small weights":
-        p *= 1e-3
-    if case == "large weights":
-        p *= 100
-    if case == "complex":
-        d, p = d + 1j * rng.standard_normal((batch, n)), p + 1j * rng.standard_normal((batch, n))
-    if case == "circle":
-        d, p = np.tile(np.exp(2j * np.pi * np.arange(n) / n), (batch, 1)), 0.1 * p + 0j
-    if case == "one real part":
-        d, p = -0.5 + 1j * n * d, -np.abs(p) + 0j
-    if case == "e^-20 mixed":
-        d, p = np.exp(-20 * rng.random((batch, n))), p * np.exp(-20 * rng.random((batch, n)))
-    if case == "ties":
-        d, p = np.round(2 * d) / 2, np.where(rng.random((batch, n)) < 0.3, 0, p)
-    if case == "defective tie" and n > 1:
-        d[:, 1], p[:, 1] = d[:, 0], -p[:, 0]
-    return torch.tensor(d), torch.tensor(p)
-
-
-def dense(d, b, c):
-    return torch.diag_embed(d) + b.unsqueeze(-1) * c.unsqueeze(-2)
-
-
-def with_weights(d, p):
-    """The matrix with b = c = sqrt|p| but for the sign."""
-    root = p.abs().sqrt()
-    return dense(d, torch.where(root == 0, root, p / torch.where(root == 0, 1, root)).to(d.dtype), root.to(d.dtype))
-
-
-def scale_of(*factors):
-    return max(float(x.abs().max()) for x in factors)
 
 
 @pytest.mark.isa
@@ -409,74 +325,3 @@ def test_gradient_of_the_eigenvalue_of_a_tie():
     assert gd.tolist() == pytest.approx([0.75, 0.25, 0]) and not gp.any()
     moved = secular(d.detach() + torch.tensor([1e-7, 0, 0], dtype=torch.float64), p.detach())[0][1]
     assert float(moved - 0.5) == pytest.approx(0.75e-7, rel=1e-5)
-
-
-def test_transition():
-    d, b, c = (x.reshape(2, 3, 5) for x in signed_case("kda", 5, batch=6))
-    t = sk.transitions.DiagonalPlusRankOne(d, b, c, sign=-1)
-    assert t.shape == (2, 3, 5, 5) and t.batch_shape == (2, 3) and t.dtype == torch.float64
-    assert torch.equal(t.dense(), dense(d, b, c))
-    assert not t.distinct().values.is_complex() and torch.equal(t.distinct().values, secular(d, b * c)[0])
-    r = t.eig(left=True)
-    assert torch.equal(r.eigenvalues, t.eigvals()) and r.eigenvectors.is_complex() and not r.info.any()
-    A = t.dense().to(torch.complex128)
-    assert float((A @ r.eigenvectors - r.eigenvectors * r.eigenvalues.unsqueeze(-2)).abs().max()) <= 1e-14
-    assert float((r.left_eigenvectors.mH @ A - r.eigenvalues.unsqueeze(-1) * r.left_eigenvectors.mH).abs().max()) <= 1e-14
-    assert torch.equal(t[1].eigvals(), t.eigvals()[1])
-    free = sk.transitions.DiagonalPlusRankOne(d, b, c)
-    assert free.distinct().values.is_complex() and torch.equal(free.eigvals(), t.eigvals())
-    assert free.eig().eigenvectors.shape == t.shape
-    x = d.clone().requires_grad_()
-    sk.transitions.DiagonalPlusRankOne(x, b, c, sign=-1).eig().eigenvectors.abs().sum().backward()
-    assert bool(x.grad.isfinite().all())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ((torch.ones(3), torch.ones(4), torch.ones(3)), ValueError, "one length"),
-        ((torch.ones(3), torch.ones(3), torch.ones(3).double()), TypeError, "one dtype"),
-        ((torch.ones(3), torch.ones(3), torch.ones(3), 0), ValueError, "sign -1, 1 or None"),
-        ((*[torch.ones(3, dtype=torch.complex64)] * 3, -1), TypeError, "real d, b and c"),
-    ],
-)
-def test_transition_refuses(arguments, error, message):
-    with pytest.raises(error, match=message):
-        sk.transitions.DiagonalPlusRankOne(*arguments)
-
-
-def bilinear(n=8, batch=3):
-    rng = np.random.default_rng(n)
-    Lambda = torch.tensor(-0.5 - rng.random((batch, n)) + 1j * n * rng.standard_normal((batch, n)))
-    P = torch.tensor(rng.standard_normal((batch, n)) + 1j * rng.standard_normal((batch, n)))
-    return Lambda, P, torch.tensor(0.01 + rng.random(batch))
-
-
-@pytest.mark.parametrize("n", [1, 5, 16, 64])
-def test_bilinear_low_rank(n):
-    t = sk.transitions.BilinearLowRank(*bilinear(n))
-    assert t.shape == (3, n, n)
-    for ours, A in zip(t.eigvals().numpy(), t.dense().numpy(), strict=True):
-        assert matched_distance(ours, np.linalg.eigvals(A)) <= 1e-10
-    assert bool((t.spectral_radius() < 1).all())  # Re mu < 0
-    condition = t.condition()
-    M = torch.diag_embed(t.Lambda) - t.P.unsqueeze(-1) * t.P.conj().unsqueeze(-2)
-    r = sk.linalg.eig_ex(M, left=True)
-    expected = 1 / (r.left_eigenvectors.conj() * r.eigenvectors).sum(-2).abs()
-    assert torch.allclose(condition.sort().values, expected.sort().values, rtol=1e-6)
-
-
-def test_bilinear_low_rank_gradients():
-    inputs = tuple(x.requires_grad_() for x in bilinear(3, 2))
-
-    def smooth(*factors):
-        return torch.view_as_real((sk.transitions.BilinearLowRank(*factors).eigvals() ** 3).sum(-1))
-
-    assert torch.autograd.gradcheck(smooth, inputs)
-
-
-def test_bilinear_low_rank_refuses():
-    Lambda, P, delta = bilinear()
-    for arguments, error in [((Lambda, P[..., :2], delta), ValueError), ((Lambda, P, delta[:2]), ValueError), ((Lambda.real, P.real, delta), TypeError)]:
-        with pytest.raises(error, match="BilinearLowRank"):
-            sk.transitions.BilinearLowRank(*arguments)

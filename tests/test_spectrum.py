@@ -1,22 +1,19 @@
-"""`Spectrum`: groups, masks, merging, statistics, files, tables, baselines, distances, and spectra of transitions."""
+"""`Spectrum`: groups, masks, merging, statistics, and spectra of transitions."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import sys
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 import torch.multiprocessing as mp
 
 import spectral_kernels as sk
-from spectral_kernels.api.spectrum import RADIUS_EDGES, storage
+from spectral_kernels.api.spectrum import RADIUS_EDGES
 from spectral_kernels.reference import sketch as layout
 
 tr = sk.transitions
@@ -217,74 +214,6 @@ def test_histograms_agree_with_raw_values():
     assert plane.counts.tolist() == expected.astype(int).tolist()
 
 
-# Baselines and distances
-
-
-@pytest.mark.parametrize(("length", "percent"), [(64, 87.3), (512, 98.4), (1024, 99.2), (10240, 99.9)])
-def test_uniform_attention(length, percent):
-    s = sk.spectrum.uniform_attention(length)
-    assert s.count.item() == length - 1
-    assert round(100 * s.bins().fractions.radius[3].item(), 1) == percent
-    assert s.mean_log.item() == pytest.approx(-math.log(length) / (length - 1), rel=1e-12)  # telescoping
-    softmax = tr.Scalar(-torch.arange(1.0, length, dtype=torch.float64).reciprocal().log1p(), log=True)  # ln(i / (i + 1))
-    # ln 0.9 has two roundings: the one value next to the edge may lie in the bin beside it, whose width is 0.105 / 32 at most
-    assert sk.spectrum.wasserstein(s, softmax.spectrum()).item() <= 0.105 / 32 / (length - 1)
-
-
-def test_uniform_attention_by_position():
-    s = sk.spectrum.uniform_attention(100, buckets=(0, 9, 50))
-    assert s.count.tolist() == [8, 41, 50] and s.bins().fractions.radius[:, 3].tolist() == [0, 1, 1]
-
-
-def test_excess_of_several_groups_over_one():
-    base = sk.spectrum.uniform_attention(512)
-    s = sk.Spectrum((3,)).update(torch.rand(50, 3, 2))
-    e = sk.spectrum.excess(s, base)
-    assert e.radius.shape == (3, 7) and e.phase.shape == (3, 5) and e.radius.sum(-1).abs().max() < 1e-12
-    assert torch.equal(e.radius[1], sk.spectrum.excess(s[1], base).radius)
-    c = sk.spectrum.compare(s, base)
-    assert c.wasserstein.shape == c.jensen_shannon.shape == (3,) and torch.equal(c.excess.radius, e.radius)
-    with pytest.raises(ValueError, match="group axes are some of"):
-        sk.spectrum.excess(base, s)
-
-
-def test_wasserstein_against_scipy_on_raw_values():
-    rng = np.random.default_rng(0)
-    pairs = [(rng.random(400), rng.random(300) ** 3), (np.exp(rng.normal(size=300)), rng.random(300)), (1 - rng.random(200) ** 8, 1 - rng.random(200) ** 9)]
-    for x, y in pairs:
-        s, t = of(x[:, None]), of(y[:, None])
-        inside = max(x.max(), y.max()) <= 1
-        if inside:
-            assert abs(sk.spectrum.wasserstein(s, t, "modulus").item() - scipy.stats.wasserstein_distance(x, y)) <= 0.012
-        lx, ly = np.log(x), np.log(y)
-        bound = (np.abs(lx).mean() + np.abs(ly).mean()) / 64
-        assert abs(sk.spectrum.wasserstein(s, t).item() - scipy.stats.wasserstein_distance(lx, ly)) <= bound
-
-        def horizon(log):
-            return np.clip(np.log(np.where(log < 0, -1 / np.minimum(log, -1e-300), np.inf)), math.log(2.0**-8), math.log(2.0**32))
-
-        assert abs(sk.spectrum.wasserstein(s, t, "log_horizon").item() - scipy.stats.wasserstein_distance(horizon(lx), horizon(ly))) <= 0.032
-        assert sk.spectrum.wasserstein(s, s).item() == 0 and sk.spectrum.wasserstein(s, t).item() == pytest.approx(sk.spectrum.wasserstein(t, s).item())
-    with pytest.raises(ValueError, match="log_horizon, got 'x'"):
-        sk.spectrum.wasserstein(s, t, "x")
-
-
-def test_jensen_shannon_against_scipy():
-    rng = np.random.default_rng(1)
-    s, t = of(rng.random((500, 1))), of(rng.random((500, 1)) ** 2 * 1.5)
-    for kind, a, b in (("radius", s.bins().radius, t.bins().radius), ("modulus", s.modulus().counts, t.modulus().counts)):
-        expected = scipy.spatial.distance.jensenshannon(a.numpy(), b.numpy(), base=2) ** 2
-        assert sk.spectrum.jensen_shannon(s, t, kind).item() == pytest.approx(expected, abs=1e-12)
-    assert sk.spectrum.jensen_shannon(of([[0.5]]), of([[-0.5]]), "plane").item() == 1 and sk.spectrum.jensen_shannon(of([[0.5]]), of([[-0.5]])).item() == 0
-
-
-def test_near_defective():
-    jordan = torch.tensor([[1.0, 1.0, 0.0], [1e-16, 1.0, 0.0], [0.0, 0.0, 0.5]], dtype=torch.float64)
-    assert sorted(sk.spectrum.near_defective(sk.linalg.eigvals(jordan)).tolist()) == [False, True, True]
-    assert not sk.spectrum.near_defective(torch.linspace(0, 1, 50)).any()
-    assert sk.spectrum.near_defective(torch.zeros(3, 0)).shape == (3, 0)
-
-
 # Transitions
 
 
@@ -359,67 +288,6 @@ def test_a_transition_without_positions_has_no_buckets():
     with pytest.raises(ValueError, match="for a new spectrum only"):
         tr.Diagonal(torch.rand(4, 3)).spectrum(sk.Spectrum(), buckets=(0, 2))
     assert tr.Diagonal(torch.rand(3)).spectrum().count.item() == 3
-
-
-# Files, tables, figures
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_save_and_load(tmp_path, suffix, monkeypatch):
-    s = sk.Spectrum({"head": 2}, buckets=(0, 5)).update(torch.randn(3, 9, 2, 4))
-    path = tmp_path / f"s{suffix}"
-    s.save(path)
-    again = sk.Spectrum.load(path)
-    assert again.equal(s) and again.buckets == (0, 5) and (again + s).equal(s + s)
-    one = sk.Spectrum().update(torch.rand(3, 2))
-    one.save(str(path))
-    assert sk.Spectrum.load(str(path)).equal(one)
-    monkeypatch.setattr(storage, "VERSION", 7)
-    s.save(path)
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="expected version 1 of the format, got 7"):
-        sk.Spectrum.load(path)
-
-
-def test_files_that_are_none_of_ours(tmp_path):
-    np.savez(tmp_path / "a.npz", x=np.zeros(3))
-    np.savez(tmp_path / "b.npz", header=np.array(json.dumps({"format": "other", "version": 1})))
-    for name in "ab":
-        with pytest.raises(ValueError, match=r"expected a file of Spectrum\.save"):
-            sk.Spectrum.load(tmp_path / f"{name}.npz")
-    with pytest.raises(ValueError, match=r"ends in \.npz or \.safetensors"):
-        sk.Spectrum().save(tmp_path / "s.pt")
-
-
-def test_to_pandas():
-    s = sk.Spectrum({"layer": 2, "head": 3}, buckets=(0, 8)).update(torch.rand(2, 20, 3, 4), axes={"layer": 0, "bucket": 1, "head": 2})
-    frame = s.to_pandas()
-    assert len(frame) == 12 and frame["count"].sum() == 480 and list(frame.columns[:3]) == ["layer", "head", "bucket"]
-    row = frame[(frame.layer == 1) & (frame["head"] == 2) & (frame.bucket == 8)].iloc[0]
-    assert row["count"] == 48 and row["mean"] == s.mean[1, 2, 1].item() and row["radius [0.9, 1)"] == s.bins().fractions.radius[1, 2, 1, 3].item()
-    assert "phase [90, 180]" in frame and len(sk.Spectrum().to_pandas()) == 1
-
-
-@pytest.mark.parametrize(("module", "call", "needs"), [("pandas", "to_pandas", "spectral_kernels.pandas"), ("matplotlib.figure", "plot", "spectral_kernels.plot")])
-def test_optional_packages_are_named_where_they_are_missing(monkeypatch, module, call, needs):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=needs):
-        getattr(sk.Spectrum(), call)()
-
-
-def test_plots(tmp_path):
-    s = sk.Spectrum({"layer": 2, "head": 3, "batch": 4}).update(torch.randn(2, 3, 4, 50, 6, dtype=torch.complex64), axes={"layer": 0, "head": 1, "batch": 2})
-    bars = s.plot(error="batch")
-    assert len(bars.axes) == 2 and all(len(axis.patches) == 7 * 3 for axis in bars.axes)
-    heights = np.array([bar.get_height() for bar in bars.axes[1].patches]).reshape(7, 3)
-    np.testing.assert_allclose(heights.sum(0), 100)
-    np.testing.assert_allclose(heights.T, 100 * s.bins().fractions.radius[1].mean(1))
-    s.plot("plane", rows="head", error="batch").savefig(tmp_path / "plane.png")
-    s[0, 0, 0].plot("phases").savefig(tmp_path / "phases.svg")
-    sk.Spectrum().plot("plane").savefig(tmp_path / "nothing.png")
-    for wrong in ({"kind": "pie"}, {"rows": "x"}, {"rows": "head", "error": "head"}):
-        with pytest.raises(ValueError, match=r"Spectrum\.plot: expected"):
-            s.plot(**wrong)
 
 
 # Errors

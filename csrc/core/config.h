@@ -17,7 +17,7 @@
 #define SK_INDEPENDENT
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
 #define SK_UNROLL _Pragma("GCC unroll 8")
 #define SK_UNROLL_ALL _Pragma("GCC unroll 64")
 #else

@@ -28,19 +28,15 @@ struct AberthWorkspace {
   int32_t *order, *of_pole, *nearest, *deflated_index;
 
   static constexpr int padding = SecularWorkspace<T>::padding;
-  static size_t bytes(int n) { return 17 * SecularWorkspace<T>::array_bytes(n); }
-  AberthWorkspace(int n, char* memory) : n(n) {
-    auto next = [&] {
-      char* a = memory;
+  SK_HD static size_t bytes(int n) { return 17 * SecularWorkspace<T>::array_bytes(n); }
+  SK_HD AberthWorkspace(int n, char* memory) : n(n) {
+    auto carve = [&](auto*& array) {
+      array = reinterpret_cast<std::remove_reference_t<decltype(array)>>(memory);
       memory += SecularWorkspace<T>::array_bytes(n);
-      return a;
     };
-    for (ComplexArray<T>* a : {&d, &p, &pole, &weight, &origin, &offset}) {
-      a->re = reinterpret_cast<T*>(next());
-      a->im = reinterpret_cast<T*>(next());
-    }
-    open = reinterpret_cast<T*>(next());
-    for (int32_t** a : {&order, &of_pole, &nearest, &deflated_index}) *a = reinterpret_cast<int32_t*>(next());
+    auto carve_complex = [&](ComplexArray<T>& array) { carve(array.re), carve(array.im); };
+    carve_complex(d), carve_complex(p), carve_complex(pole), carve_complex(weight), carve_complex(origin), carve_complex(offset);
+    carve(open), carve(order), carve(of_pole), carve(nearest), carve(deflated_index);
   }
 };
 
@@ -80,8 +76,10 @@ SK_STEP void aberth_poles(AberthWorkspace<real_t<L>>& ws, real_t<L> largest) {
   ws.exponent = largest > T(0) ? std::ilogb(largest) : 0;
   ws.exponent = ws.exponent < -reach ? -reach : ws.exponent > reach ? reach : ws.exponent;
   const L inverse(std::ldexp(T(1), -ws.exponent));
-  for (T* a : {ws.d.re, ws.d.im, ws.p.re, ws.p.im})
+  auto scale = [&](T* a) {
     for (int i = 0; i < n; i += width_v<L>) store_lane<L>(a + i, load_lane<L>(a + i) * inverse);
+  };
+  scale(ws.d.re), scale(ws.d.im), scale(ws.p.re), scale(ws.p.im);
   order_of<L>(ws.d.re, n, ws.order);
 
   int m = 0, deflated = 0;

@@ -6,6 +6,9 @@
 
 namespace sk {
 
+template <class T>
+constexpr T quiet_nan = std::numeric_limits<T>::quiet_NaN();
+
 template <class L>
 struct RankOneEigenvalues {
   L repeated, last;  // n - 1 times, once
@@ -15,7 +18,7 @@ struct RankOneEigenvalues {
 template <class L>
 SK_HD RankOneEigenvalues<L> rank_one_eigenvalues(L alpha, L beta, L product) {
   using T = real_t<L>;
-  const L last = alpha - beta * product, nan(std::numeric_limits<T>::quiet_NaN());
+  const L last = alpha - beta * product, nan(quiet_nan<T>);
   const mask_t<L> finite = lane_abs(last) <= L(Machine<T>::largest);
   return {lane_select(finite, alpha, nan), lane_select(finite, last, nan)};
 }

@@ -10,7 +10,7 @@
 //
 // R.-C. Li, Solving secular equations stably and efficiently, LAPACK Working Note 89 (1993), the fixed weight method; xLAED4.
 #pragma once
-#include <limits>
+#include <type_traits>
 
 #include "lane.h"
 
@@ -49,16 +49,15 @@ struct SecularWorkspace {
   int32_t *of_pole, *deflated_index;          // (n + padding) an index i with d_i the pole; indices of deflated eigenvalues, ascending in d
 
   static constexpr int padding = 64 / int(sizeof(T)) + 2;
-  static size_t array_bytes(int n) { return (size_t(n + padding) * sizeof(T) + 63) / 64 * 64; }
-  static size_t bytes(int n) { return 10 * array_bytes(n); }
-  SecularWorkspace(int n, char* memory) : n(n) {
-    auto next = [&] {
-      char* p = memory;
+  SK_HD static size_t array_bytes(int n) { return (size_t(n + padding) * sizeof(T) + 63) / 64 * 64; }
+  SK_HD static size_t bytes(int n) { return 10 * array_bytes(n); }
+  SK_HD SecularWorkspace(int n, char* memory) : n(n) {
+    auto carve = [&](auto*& array) {
+      array = reinterpret_cast<std::remove_reference_t<decltype(array)>>(memory);
       memory += array_bytes(n);
-      return p;
     };
-    for (T** a : {&d, &p, &pole, &weight, &offset}) *a = reinterpret_cast<T*>(next());
-    for (int32_t** a : {&order, &group, &nearest, &of_pole, &deflated_index}) *a = reinterpret_cast<int32_t*>(next());
+    carve(d), carve(p), carve(pole), carve(weight), carve(offset);
+    carve(order), carve(group), carve(nearest), carve(of_pole), carve(deflated_index);
   }
 };
 

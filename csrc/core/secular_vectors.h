@@ -13,7 +13,7 @@ class SecularVectors {
 
  public:
   // b and c: (n), readable up to the next multiple of W.
-  SecularVectors(const SecularWorkspace<T>& ws, const T* b, const T* c) : ws_(ws), b_(b), c_(c), top_b_(largest(b)), top_c_(largest(c)) {}
+  SK_HD SecularVectors(const SecularWorkspace<T>& ws, const T* b, const T* c) : ws_(ws), b_(b), c_(c), top_b_(largest(b)), top_c_(largest(c)) {}
 
   // x: (n), writable up to the next multiple of W.
   SK_HD void of_root(int root, T* x) const {
@@ -47,7 +47,7 @@ class SecularVectors {
   const T *b_, *c_;
   T top_b_, top_c_;
 
-  T largest(const T* a) const {
+  SK_HD T largest(const T* a) const {
     T top = 0;
     for (int i = 0; i < ws_.n; ++i) top = lane_max(top, lane_abs(a[i]));
     return top;

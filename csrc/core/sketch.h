@@ -44,12 +44,18 @@ template <class T>
 constexpr int first_part = (FloatBits<T>::bias + lowest_octave) << part_bits;
 // ln of the inner radii, away from 1, each rounded to T.
 template <class T>
-constexpr T decaying_radius[decaying_radii] = {T(0.10536051565782630123), T(0.69314718055994530942), T(2.3025850929940456840)};
+SK_HD T decaying_radius(int i) {
+  constexpr T radii[decaying_radii] = {T(0.10536051565782630123), T(0.69314718055994530942), T(2.3025850929940456840)};
+  return radii[i];
+}
 template <class T>
-constexpr T growing_radius[growing_radii] = {T(2.3025850929940456840), T(4.6051701859880913680)};
+SK_HD T growing_radius(int i) {
+  constexpr T radii[growing_radii] = {T(2.3025850929940456840), T(4.6051701859880913680)};
+  return radii[i];
+}
 
 // The bin of |lambda| from its logarithm, which may be off by a little: `settle` puts that right.
-inline int bin_of_log(double log) {
+SK_HD int bin_of_log(double log) {
   if (log == 0) return unit_bin;
   const double h = fabs(log);
   int64_t bits;
@@ -57,16 +63,16 @@ inline int bin_of_log(double log) {
   int64_t part = (bits >> part_shift<double>) - first_part<double> + 1;
   part = part < 0 ? 0 : part > fine_bins + 1 ? fine_bins + 1 : part;
   if (log < 0) {
-    for (double edge : decaying_radius<double>) part += h > edge;
+    for (int i = 0; i < decaying_radii; ++i) part += h > decaying_radius<double>(i);
     return unit_bin - 1 - int(part);
   }
-  for (double edge : growing_radius<double>) part += h >= edge;
+  for (int i = 0; i < growing_radii; ++i) part += h >= growing_radius<double>(i);
   return unit_bin + 1 + int(part);
 }
 
 // The number of edges (axis_bins - 1, ascending) that are <= magnitude, from a guess nearby.
 template <class T>
-int settle(int bin, T magnitude, const T* edges) {
+SK_HD int settle(int bin, T magnitude, const T* edges) {
   while (bin > 0 && magnitude < edges[bin - 1]) --bin;
   while (bin < axis_bins - 1 && magnitude >= edges[bin]) ++bin;
   return bin;
@@ -74,7 +80,7 @@ int settle(int bin, T magnitude, const T* edges) {
 
 // Sums in units of 2^-48.
 using Fixed = __int128;
-inline Fixed fixed_of(double x) {
+SK_HD Fixed fixed_of(double x) {
   const double t = nearbyint(x * fixed_unit);
   return fabs(t) < 4611686018427387904.0 ? Fixed(int64_t(t)) : Fixed(t);
 }
@@ -82,7 +88,7 @@ inline Fixed fixed_of(double x) {
 // ln|lambda|, its square, |lambda|, its square.
 struct Sums {
   Fixed of[4] = {};
-  void add(const Sums& b, int64_t times) {
+  SK_HD void add(const Sums& b, int64_t times) {
     for (int i = 0; i < 4; ++i) of[i] += b.of[i] * times;
   }
 };

@@ -2,7 +2,7 @@
 #pragma once
 #include <algorithm>
 
-#include "lane_simd.h"
+#include "vec_memory.h"
 
 namespace sk {
 

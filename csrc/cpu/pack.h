@@ -1,7 +1,7 @@
 // Between a batch of matrices in any strides and the interleaved tile of a lane group.
 #pragma once
 #include "../core/complex_workspace.h"
-#include "lane_simd.h"
+#include "vec_memory.h"
 
 namespace sk {
 

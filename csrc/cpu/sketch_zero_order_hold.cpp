@@ -2,6 +2,7 @@
 //
 // The bin of an eigenvalue is read off the bits of h = -delta rate.  Only the sums need the exponential.  What is not in the axis' octaves on the decaying
 // side (growing, zero, too slow, too fast, not finite) is rare, and goes through `add_value` with the other eigenvalues of its rows.
+#include "../core/exp.h"
 #include "sketch_value.h"
 #include "sketch_vector.h"
 
@@ -70,10 +71,12 @@ struct Visitor {
         I part = ((I)h >> sk::part_shift<T>)-sk::first_part<T>;
         outside |= part | (sk::fine_bins - 1 - part);
         part += 1;
-        for (T edge : sk::decaying_radius<T>) part = sk::vec_count_greater<T, W>(part, h, edge - V{});
+        for (int i = 0; i < sk::decaying_radii; ++i) part = sk::vec_count_greater<T, W>(part, h, sk::decaying_radius<T>(i) - V{});
         memcpy(to, &part, sizeof part);
         low = sk::vec_min<T, W>(low, h), high = sk::vec_max<T, W>(high, h);
-        const V modulus = sk::vec_exp_negative<T, W>(-h);
+        sk::SimdLane<T, W, 1> log;
+        log.v[0] = -h;
+        const V modulus = sk::lane_exp_negative(log).v[0];
         sum += modulus;
         sum2 = sk::vec_fma<T, W>(modulus, modulus, sum2);
       }

@@ -68,6 +68,16 @@ class Benchmark:
         return None if self.flops is None else self.flops(n) * (4 if dtype.is_complex else 1)
 
 
+@dataclass(frozen=True)
+class OnFactors(Benchmark):
+    """A kernel that takes the factors of real matrices, against dense solvers."""
+
+    dtypes: tuple[torch.dtype, ...] = REAL
+    quick_dtypes: tuple[torch.dtype, ...] = ()
+    sizes: tuple[int, ...] = (8, 16, 32, 64, 128)
+    quick_sizes: tuple[int, ...] = (16, 64)
+
+
 BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark(
         name="eigvals",
@@ -105,19 +115,15 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         quick_dtypes=(),
         flops=lambda n: 9.0 * n**3,  # section 8.3: the same with implicit QL on the vectors
     ),
-    Benchmark(
+    OnFactors(
         name="secular",
         what="eigenvalues of a batch of diagonal plus rank-one matrices, from their factors",
         function=secular.eigenvalues,
         opponents=secular.OPPONENTS,
         accuracy=secular.accuracy,
         inputs=secular.inputs,
-        dtypes=REAL,
-        quick_dtypes=(),
-        sizes=(8, 16, 32, 64, 128),
-        quick_sizes=(16, 64),
     ),
-    Benchmark(
+    OnFactors(
         name="rank_one",
         what="eigenvalues of a batch of multiples of the identity plus rank one, from their factors",
         function=cores.rank_one,
@@ -125,10 +131,6 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         accuracy=cores.rank_one_accuracy,
         inputs=cores.rank_one_inputs,
         batch=cores.many,
-        dtypes=REAL,
-        quick_dtypes=(),
-        sizes=(8, 16, 32, 64, 128),
-        quick_sizes=(16, 64),
     ),
     Benchmark(
         name="attention",
@@ -145,7 +147,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         flops=attention.flops,
     ),
     Benchmark(
-        name="attention-released",
+        name="attention_released",
         what="the same as the routine released with arXiv:2510.09379 defines them",
         function=attention.released_eigenvalues,
         opponents=(attention.RELEASED,),
@@ -158,7 +160,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         batch=attention.heads_per_batch,
         flops=attention.flops,
     ),
-    Benchmark(
+    OnFactors(
         name="householder",
         what=f"eigenvalues of a batch of products of {cores.REFLECTORS} Householder reflectors, from their factors",
         function=cores.householder,
@@ -166,22 +168,14 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         accuracy=cores.householder_accuracy,
         inputs=cores.householder_inputs,
         batch=cores.many,
-        dtypes=REAL,
-        quick_dtypes=(),
-        sizes=(8, 16, 32, 64, 128),
-        quick_sizes=(16, 64),
     ),
-    Benchmark(
+    OnFactors(
         name="jacobian",
         what="eigenvalues of a batch of Jacobians of a GRU, from its gates",
         function=cores.gru,
         opponents=cores.GRU_OPPONENTS,
         accuracy=cores.gru_accuracy,
         inputs=cores.gru_inputs,
-        dtypes=REAL,
-        quick_dtypes=(),
-        sizes=(8, 16, 32, 64, 128),
-        quick_sizes=(16, 64),
     ),
     Benchmark(
         name="spectrum_mamba",

@@ -13,7 +13,7 @@ from spectral_kernels import ops
 from spectral_kernels.api.spectrum.spectrum import BUCKET, Spectrum
 from spectral_kernels.api.spectrum.suspect import near_defective
 from spectral_kernels.api.transitions import Diagonal, RankOne, Scalar, Transition, ZeroOrderHold
-from spectral_kernels.api.transitions.base import poison
+from spectral_kernels.api.transitions.values import poison
 
 _CHUNK_BYTES = 4 * 2**20  # of factors and intermediate results at a time
 _LEAST = 64  # positions at a time: full lane groups for every thread

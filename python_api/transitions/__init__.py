@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from spectral_kernels.api.transitions.base import Distinct as Distinct
 from spectral_kernels.api.transitions.base import Transition as Transition
-from spectral_kernels.api.transitions.base import horizon as horizon
-from spectral_kernels.api.transitions.base import spectral_radius as spectral_radius
 from spectral_kernels.api.transitions.dense import Dense as Dense
 from spectral_kernels.api.transitions.elementwise import Diagonal as Diagonal
 from spectral_kernels.api.transitions.elementwise import Scalar as Scalar
@@ -13,8 +10,8 @@ from spectral_kernels.api.transitions.elementwise import ZeroOrderHold as ZeroOr
 from spectral_kernels.api.transitions.householder import HouseholderProduct as HouseholderProduct
 from spectral_kernels.api.transitions.householder import LowRankUpdate as LowRankUpdate
 from spectral_kernels.api.transitions.jacobian import Jacobian as Jacobian
+from spectral_kernels.api.transitions.kronecker import KroneckerMomentum as KroneckerMomentum
 from spectral_kernels.api.transitions.kronecker import KroneckerRankOne as KroneckerRankOne
-from spectral_kernels.api.transitions.kronecker_momentum import KroneckerMomentum as KroneckerMomentum
 from spectral_kernels.api.transitions.level_merge import LevelMerge as LevelMerge
 from spectral_kernels.api.transitions.momentum import Momentum as Momentum
 from spectral_kernels.api.transitions.products import cat as cat
@@ -24,3 +21,6 @@ from spectral_kernels.api.transitions.secular import BilinearLowRank as Bilinear
 from spectral_kernels.api.transitions.secular import DiagonalPlusRankOne as DiagonalPlusRankOne
 from spectral_kernels.api.transitions.shift import Companion as Companion
 from spectral_kernels.api.transitions.shift import ShiftRegister as ShiftRegister
+from spectral_kernels.api.transitions.values import Distinct as Distinct
+from spectral_kernels.api.transitions.values import horizon as horizon
+from spectral_kernels.api.transitions.values import spectral_radius as spectral_radius

@@ -12,7 +12,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -21,74 +21,12 @@ from spectral_kernels.api import linalg
 from spectral_kernels.api.linalg import EigResult
 from spectral_kernels.api.spectrum.spectrum import Spectrum
 from spectral_kernels.api.transitions.indexing import axis_after
+from spectral_kernels.api.transitions.values import COMPLEX, Distinct, as_complex, horizon_of_log, poison, repeat, repeated, spectral_radius
 
 Self = TypeVar("Self", bound="Transition")
 Gauge = Literal["raw", "normalised", "rotated"]
 
 _CHUNK_BYTES = 64 * 2**20  # of dense matrices in memory at once while a structure runs on the dense solver
-_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128, torch.complex64: torch.complex64, torch.complex128: torch.complex128}
-
-
-def spectral_radius(eigenvalues: Tensor) -> Tensor:
-    """``max |lambda|`` over the last axis: ``(..., n)`` to ``(...)`` real; NaN where any is NaN, 0 where n = 0."""
-    magnitude = eigenvalues.abs()
-    return magnitude.amax(-1) if magnitude.shape[-1] else magnitude.sum(-1)
-
-
-def horizon(eigenvalues: Tensor) -> Tensor:
-    """``-1 / ln|lambda|``: after how many tokens a mode has decayed to 1/e; ``(..., n)`` real, of the same shape.
-
-    0 where lambda is 0, and inf where ``|lambda| >= 1``: that mode never decays.
-
-    >>> import torch
-    >>> horizon(torch.tensor([0.0, 0.9, -1.0, 1.5])).round(decimals=2)
-    tensor([0.0000, 9.4900,    inf,    inf])
-    """
-    return _horizon_of_log(eigenvalues.abs().log())  # ln 0 = -inf gives 0
-
-
-def _horizon_of_log(log_modulus: Tensor) -> Tensor:
-    endless = log_modulus >= 0
-    return (-1 / log_modulus.masked_fill(endless, -1)).masked_fill(endless, math.inf)  # -1: no gradient 0 * inf at |lambda| = 1
-
-
-class Distinct(NamedTuple):
-    """Eigenvalues that a structure tells apart: ``values (..., m)``, of which number j stands ``counts[j]`` >= 1 times in the spectrum.
-
-    Values that the structure tells apart may still be equal: it knows no more than that they need not be.
-    """
-
-    values: Tensor
-    counts: tuple[int, ...]
-
-
-def repeated(*groups: tuple[Tensor, int]) -> Distinct:
-    """`Distinct` of groups ``(values (..., m), count)``, all m values of a group with the same count; a count of 0 leaves a group out.
-
-    >>> import torch
-    >>> repeated((torch.ones(1), 0), (torch.zeros(2), 3))
-    Distinct(values=tensor([0., 0.]), counts=(3, 3))
-    """
-    kept = [(values, count) for values, count in groups if count > 0] or [(groups[0][0][..., :0], 1)]
-    values = kept[0][0] if len(kept) == 1 else torch.cat([values for values, _ in kept], -1)
-    return Distinct(values, sum(((count,) * v.shape[-1] for v, count in kept), ()))
-
-
-def as_complex(x: Tensor) -> Tensor:
-    """x in the complex dtype of its precision."""
-    return x.to(_COMPLEX[x.dtype])
-
-
-def poison(x: Tensor, core: int = 1, log: bool = False) -> Tensor:
-    """What makes a bad matrix NaN when it is added: 0, or NaN where one of the last ``core`` axes of x holds NaN or Inf.
-
-    With `log`, x is a logarithm, and -inf stands for 0.  A product and a sum: a fifth of the time of `isfinite` and a mask.
-    """
-    x = x.detach()
-    if x.is_complex():
-        x, core = torch.view_as_real(x.resolve_conj()), core + 1
-    x = 0 * (x.clamp_min(torch.finfo(x.dtype).min) if log else x)
-    return x.sum(tuple(range(-core, 0))) if core else x
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,7 +114,7 @@ class Transition(ABC):
                 if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
                     raise TypeError(f"{name}: expected integers in {f}, got {value.dtype}")
                 continue
-            if value.dtype not in _COMPLEX:
+            if value.dtype not in COMPLEX:
                 raise TypeError(f"{name}: expected float32, float64, complex64 or complex128, got {f} {value.dtype}")
             first = first or (f, value)
             if value.dtype != first[1].dtype or value.device != first[1].device:
@@ -229,7 +167,7 @@ class Transition(ABC):
         Differentiable with respect to the factors.
         """
         values, counts = self.distinct()
-        return _repeat(as_complex(values), counts)
+        return repeat(as_complex(values), counts)
 
     def distinct(self) -> Distinct:
         """The eigenvalues without the repetitions that the structure implies; real where the structure's spectrum is."""
@@ -247,7 +185,7 @@ class Transition(ABC):
         """``ln|lambda|``, ``(*batch_shape, n)`` real: straight from the logs where the factors are logs, so neither rounded next to
         ``|lambda| = 1`` nor lost to underflow; -inf where lambda is 0."""
         values, counts = self.distinct()
-        return _repeat(values.abs().log(), counts)
+        return repeat(values.abs().log(), counts)
 
     def spectral_radius(self) -> Tensor:
         """``max |lambda|`` at every position, ``batch_shape``.  Solves: with eigenvalues at hand call the function of this name."""
@@ -255,7 +193,7 @@ class Transition(ABC):
 
     def horizon(self) -> Tensor:
         """``-1 / ln|lambda|`` in tokens, ``(*batch_shape, n)``.  Solves: with eigenvalues at hand call the function of this name."""
-        return _horizon_of_log(self.log_modulus())
+        return horizon_of_log(self.log_modulus())
 
     def spectrum(
         self,
@@ -339,7 +277,7 @@ class Transition(ABC):
         def convert(value: Tensor) -> Tensor:
             if dtype is None or not (value.is_floating_point() or value.is_complex()):
                 return value.to(device=device, non_blocking=non_blocking)
-            return value.to(device=device, dtype=_COMPLEX[dtype] if value.is_complex() else dtype, non_blocking=non_blocking)
+            return value.to(device=device, dtype=COMPLEX[dtype] if value.is_complex() else dtype, non_blocking=non_blocking)
 
         return self._convert(convert)
 
@@ -406,10 +344,3 @@ class Transition(ABC):
         """``length`` positions from ``start`` on."""
         time = self.time or 0
         return self._map(lambda value, core: value.narrow(value.dim() - core + time, min(start, value.shape[value.dim() - core + time]), length))
-
-
-def _repeat(values: Tensor, counts: tuple[int, ...]) -> Tensor:
-    """``values (..., m)``, each as often as it counts: ``(..., n)``."""
-    if set(counts) <= {1}:
-        return values
-    return torch.cat([v[..., None].expand(*v.shape, count) for v, count in zip(values.unbind(-1), counts, strict=True)], -1)

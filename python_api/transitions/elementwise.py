@@ -10,7 +10,8 @@ from torch import Tensor
 
 from spectral_kernels import ops
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition, poison
+from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.api.transitions.values import Distinct, poison
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,7 +12,8 @@ from torch.nn.functional import pad
 
 from spectral_kernels import dispatch, ops
 from spectral_kernels.api import linalg
-from spectral_kernels.api.transitions.base import Distinct, Transition
+from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.api.transitions.values import Distinct
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from spectral_kernels.api.transitions.base import Distinct, Self, Transition
+from spectral_kernels.api.transitions.base import Self, Transition
+from spectral_kernels.api.transitions.values import Distinct
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition, as_complex
+from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.api.transitions.values import Distinct, as_complex
 from spectral_kernels.api.transitions.vectors import frame, unit
 
 
@@ -67,11 +68,7 @@ class Momentum(Transition):
         return self.a - self.b * s, -self.b * self.mu, s, self.mu
 
     def dense(self) -> Tensor:
-        K = self.k.shape[-1]
-        eye = torch.eye(K, dtype=self.dtype, device=self.device)
-        update = (self.eta[..., None] * self.k)[..., :, None] * self._p[..., None, :]
-        a, mu, b = (x[..., None, None] for x in (self.a, self.mu, self.b))
-        return torch.cat([torch.cat([a * eye - b * update, -b * mu * eye], -1), torch.cat([update, mu * eye], -1)], -2)
+        return momentum_matrix(self.a, self.mu, self.b, (self.eta[..., None] * self.k)[..., :, None] * self._p[..., None, :])
 
     def _roots(self) -> Tensor:
         """Both roots, ``(..., 2)`` complex."""
@@ -115,6 +112,13 @@ class Momentum(Transition):
         columns += [_kronecker(_vector_of_block(own, roots[..., i], i == 0), last[..., None]) for i in range(2)]
         V = torch.cat(columns, -1)
         return V.conj().resolve_conj() if left else V  # u^H A = lambda u^H: of A^T the eigenvector is conj(u)
+
+
+def momentum_matrix(a: Tensor, mu: Tensor, b: Tensor, update: Tensor) -> Tensor:
+    """``[[a I - b U, -b mu I], [U, mu I]]`` of an update U ``(..., m, m)``; a, mu, b ``(...)``."""
+    eye = torch.eye(update.shape[-1], dtype=update.dtype, device=update.device)
+    a, mu, b = (x[..., None, None] for x in (a, mu, b))
+    return torch.cat([torch.cat([a * eye - b * update, -b * mu * eye], -1), torch.cat([update, mu * eye], -1)], -2)
 
 
 def _vector_of_block(block: tuple[Tensor, Tensor, Tensor, Tensor], root: Tensor, first: bool) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from spectral_kernels import ops
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct
 from spectral_kernels.api.transitions.householder import LowRankUpdate, Updating
+from spectral_kernels.api.transitions.values import Distinct
 from spectral_kernels.api.transitions.vectors import frame, unit, with_phase
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition, as_complex, poison
+from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.api.transitions.values import Distinct, as_complex, poison
 
 
 @dataclass(frozen=True, eq=False, repr=False)

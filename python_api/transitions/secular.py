@@ -11,7 +11,8 @@ from torch import Tensor
 from spectral_kernels import ops
 from spectral_kernels.api import sharding
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition, as_complex
+from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.api.transitions.values import Distinct, as_complex
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.api.linalg import EigResult
-from spectral_kernels.api.transitions.base import Distinct, Transition
+from spectral_kernels.api.transitions.base import Transition
+from spectral_kernels.api.transitions.values import Distinct
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -67,6 +67,11 @@ def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullB
     library.impl(name, differentiable, "Autograd", with_keyset=True)
 
 
+def front(x: Tensor, dim: int | None, size: int) -> Tensor:
+    """x with the axis of a vmap first, of length ``size``."""
+    return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+
+
 def stacked_batch(in_dims: tuple[int | None, ...], core: tuple[int, ...], args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments of an op whose batch axes broadcast, with the axis of a vmap first among them.
 

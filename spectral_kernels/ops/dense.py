@@ -17,7 +17,7 @@ from torch._C import _LinAlgError  # type: ignore[attr-defined]
 from torch._functorch.utils import enable_single_level_autograd_function
 
 from spectral_kernels import autograd, dispatch
-from spectral_kernels.ops._library import below, define, differentiated, library
+from spectral_kernels.ops._library import below, define, differentiated, front, library
 
 Results = tuple[Tensor, ...]
 
@@ -141,20 +141,16 @@ library.impl("inverse_from_left", _inverse_from_left_autograd, "Autograd", with_
 # Batching rules: every op takes any number of leading dimensions
 
 
-def _front(x: Tensor, dim: int | None, size: int) -> Tensor:
-    return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
-
-
 def _eig_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, left: bool, right: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
-    return op(_front(A, in_dims[0], info.batch_size), left, right, *args), (0, 0 if right else None, 0 if left else None, 0)
+    return op(front(A, in_dims[0], info.batch_size), left, right, *args), (0, 0 if right else None, 0 if left else None, 0)
 
 
 def _eigh_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, vectors: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
-    return op(_front(A, in_dims[0], info.batch_size), vectors, *args), (0, 0 if vectors else None, 0)
+    return op(front(A, in_dims[0], info.batch_size), vectors, *args), (0, 0 if vectors else None, 0)
 
 
 def _inverse_from_left_batched(info: Any, in_dims: tuple[int | None, ...], V: Tensor, U: Tensor) -> tuple[Tensor, int]:
-    return inverse_from_left(_front(V, in_dims[0], info.batch_size), _front(U, in_dims[1], info.batch_size)), 0
+    return inverse_from_left(front(V, in_dims[0], info.batch_size), front(U, in_dims[1], info.batch_size)), 0
 
 
 torch.library.register_vmap("spectral_kernels::eig_simd", partial(_eig_batched, eig_simd), lib=library)

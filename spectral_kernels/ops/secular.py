@@ -14,8 +14,7 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 
 from spectral_kernels import autograd
-from spectral_kernels.ops._library import below, define, differentiated, library
-from spectral_kernels.ops.dense import _front
+from spectral_kernels.ops._library import below, define, differentiated, front, library
 from spectral_kernels.reference import secular as reference
 
 Results = tuple[Tensor, ...]
@@ -87,7 +86,7 @@ library.impl("secular_complex", _secular_autograd(secular_complex), "Autograd", 
 
 def _secular_batched(op: Any) -> Callable[..., Any]:
     def batched(info: Any, in_dims: tuple[int | None, ...], d: Tensor, p: Tensor) -> tuple[Results, tuple[int, ...]]:
-        return op(_front(d, in_dims[0], info.batch_size), _front(p, in_dims[1], info.batch_size)), (0, 0, 0)
+        return op(front(d, in_dims[0], info.batch_size), front(p, in_dims[1], info.batch_size)), (0, 0, 0)
 
     return batched
 
@@ -95,7 +94,7 @@ def _secular_batched(op: Any) -> Callable[..., Any]:
 def _eig_batched(
     info: Any, in_dims: tuple[int | None, ...], d: Tensor, b: Tensor, c: Tensor, left: bool, right: bool
 ) -> tuple[Results, tuple[int | None, ...]]:
-    factors = (_front(x, dim, info.batch_size) for x, dim in zip((d, b, c), in_dims, strict=False))
+    factors = (front(x, dim, info.batch_size) for x, dim in zip((d, b, c), in_dims, strict=False))
     return secular_eig(*factors, left, right), (0, 0 if right else None, 0 if left else None, 0)
 
 
