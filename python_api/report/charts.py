@@ -11,104 +11,159 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from spectral_kernels.api.report.measures import BARS, Head, Measures, measure, merged, uniform
+from spectral_kernels.api.report.measures import BARS, measure
 from spectral_kernels.api.report.study import Layer, Study
 from spectral_kernels.api.spectrum import Spectrum
 
 Spec = dict[str, Any]
+Shares = Sequence[float]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 METRICS = {"holds": "hold", "forgets": "forget", "grows": "grow", "median": "median |λ|"}  # of the heat maps, all shown from 0 to 1
-MOST_COLUMNS = 512  # of a fingerprint; beyond that, and of heat maps beyond MOST_ROWS, heads are pooled
+MOST_COLUMNS = 512  # of a fingerprint; beyond that, and in heat maps beyond MOST_ROWS, heads are pooled
 MOST_ROWS = 32
-MOST_PLANES = 12
-_PLANE_RADIUS = 1.25  # shown; what lies outside is drawn on the rim
+MOST_STRIPS = 10  # layers of one head that are drawn as rows with their names, not as columns
 _PER_OCTAVE = 2  # bins of the histogram of horizons
-_HORIZONS = range(-4, 20)  # octaves, tokens
+_HORIZONS = range(-4, 19)  # octaves, tokens
 _GAP = 0.12  # between two layers of a fingerprint, in layers
 
-_BAR_COLOUR = {
-    "field": "bar",
-    "type": "nominal",
-    "scale": {"domain": list(BARS), "range": [f"var(--bar{i})" for i in range(len(BARS))]},
-    "legend": None,
-}
 _LIT = {"name": "lit", "value": ""}
-_BAR_OPACITY = {"condition": {"test": "lit === '' || lit === datum.bar", "value": 1}, "value": 0.12}
-_TWO_DIGITS = {"format": ".1%", "type": "quantitative"}
+_BARS: Spec = {
+    "color": {"field": "bar", "type": "nominal", "scale": {"domain": list(BARS), "range": [f"var(--bar{i})" for i in range(len(BARS))]}, "legend": None},
+    "opacity": {"condition": {"test": "lit === '' || lit === datum.bar", "value": 1}, "value": 0.12},
+}
+_BAR_TIP: list[Spec] = [{"field": "bar", "title": "|λ|"}, {"field": "share", "title": "share", "type": "quantitative", "format": ".1%"}]
+COLOURS = 6  # of series, that the page has
+DASHES = ([1, 0], [5, 3], [2, 2], [8, 3])
 
 
-def _chart(values: Sequence[Spec], *, height: int | Spec, **parts: Any) -> Spec:
+def _chart(values: Sequence[Spec], height: int | Spec, **parts: Any) -> Spec:
     return {"$schema": SCHEMA, "width": "container", "height": height, "autosize": {"type": "fit-x", "contains": "padding"}, "data": {"values": list(values)}, **parts}
 
 
-def fingerprint(study: Study, heads: Sequence[Head]) -> Spec:
-    """A stacked column for every head, layer by layer: the whole model at a glance."""
-    layers = [[h for h in heads if h.layer == i] for i in range(len(study.layers))]
-    if len(heads) <= MOST_COLUMNS:
-        columns = [[(f"{h.label}: {h.verdict}", h.bars) for h in of_layer] for of_layer in layers]
+def _quiet(**more: Any) -> Spec:
+    """An axis without line and ticks."""
+    return {"ticks": False, "domain": False, "grid": False, **more}
+
+
+# Bins of |lambda|
+
+
+def _stacked(bars: Shares, **of_all: Any) -> list[Spec]:
+    """From 0 to 1, a piece for every bin that is not empty; none where there are no eigenvalues."""
+    pieces, at = [], 0.0
+    for name, share in zip(BARS, bars, strict=True):
+        if share > 0:
+            pieces.append({"bar": name, "share": share, "from": at, "to": at + share, **of_all})
+            at += share
+    return pieces
+
+
+def strips(rows: Sequence[tuple[str, Shares]]) -> Spec:
+    """A stacked row for every name."""
+    return _chart(
+        [piece for name, bars in rows for piece in _stacked(bars, name=name)],
+        {"step": 34},
+        params=[_LIT],
+        mark={"type": "bar", "height": {"band": 0.78}, "cornerRadius": 1},
+        encoding={
+            "y": {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": _quiet(labelLimit=190, labelFontSize=12, labelColor="var(--ink)")},
+            "x": {"field": "from", "type": "quantitative", "scale": {"domain": [0, 1], "nice": False}, "axis": {"format": "%", "tickCount": 5, "domain": False}, "title": None},
+            "x2": {"field": "to"},
+            "tooltip": [{"field": "name", "title": "where"}, *_BAR_TIP],
+            **_BARS,
+        },
+    )
+
+
+def fingerprint(study: Study) -> Spec:
+    """A stacked column for every head, layer by layer, the whole model at a glance; few layers without heads as `strips`."""
+    if study.single and len(study.layers) <= MOST_STRIPS:
+        return strips([(layer.name, layer.measures.bars.tolist()) for layer in study.layers])
+    if len(study.heads) <= MOST_COLUMNS:
+        columns = [[(f"{h.label}: {h.verdict}", h.bars) for h in study.heads if h.layer == i] for i in range(len(study.layers))]
     else:
-        columns = [[(f"layer {i}, all heads", tuple(measure(layer.whole).bars.tolist()))] for i, layer in enumerate(study.layers)]
+        columns = [[(f"layer {i}, all heads", tuple(layer.measures.bars.tolist()))] for i, layer in enumerate(study.layers)]
     values = []
     for i, of_layer in enumerate(columns):
         width = (1 - _GAP) / len(of_layer)
         for j, (label, bars) in enumerate(of_layer):
-            if math.isnan(bars[0]):
-                continue
-            left, bottom = i + _GAP / 2 + j * width, 0.0
-            name = study.layers[i].name
-            for bar, share in zip(BARS, bars, strict=True):
-                if share > 0:
-                    values.append({"x": left, "x2": left + width * 0.92, "y": bottom, "y2": bottom + share, "bar": bar, "share": share, "head": label, "layer": name})
-                bottom += share
+            left = i + _GAP / 2 + j * width
+            values += _stacked(bars, left=left, right=left + width * 0.92, name=label, layer=study.layers[i].name)
     every = max(1, math.ceil(len(columns) / 24))
+    centres = [i + 0.5 for i in range(0, len(columns), every)]
     return _chart(
         values,
-        height=190,
+        200,
         params=[_LIT],
-        mark={"type": "rect", "stroke": None},
+        mark={"type": "rect"},
         encoding={
             "x": {
-                "field": "x",
+                "field": "left",
                 "type": "quantitative",
                 "scale": {"domain": [0, len(columns)], "nice": False},
-                "axis": {"values": [i + 0.5 for i in range(0, len(columns), every)], "labelExpr": "floor(datum.value)", "grid": False, "ticks": False, "domain": False},
-                "title": "layer" + (", a column per head" if any(len(c) > 1 for c in columns) else ""),
+                "axis": _quiet(values=centres, labelExpr="floor(datum.value)"),
+                "title": "layer" + (", a column for every head" if any(len(c) > 1 for c in columns) else ""),
             },
-            "x2": {"field": "x2"},
-            "y": {"field": "y", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"format": "%", "tickCount": 4}, "title": None},
-            "y2": {"field": "y2"},
-            "color": _BAR_COLOUR,
-            "opacity": _BAR_OPACITY,
-            "tooltip": [
-                {"field": "head", "title": "where"},
-                {"field": "layer", "title": "module"},
-                {"field": "bar", "title": "|λ|"},
-                {"field": "share", "title": "share", **_TWO_DIGITS},
-            ],
+            "x2": {"field": "right"},
+            "y": {"field": "from", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"format": "%", "tickCount": 4}, "title": None},
+            "y2": {"field": "to"},
+            "tooltip": [{"field": "name", "title": "where"}, {"field": "layer", "title": "module"}, *_BAR_TIP],
+            **_BARS,
         },
     )
 
 
-def grouped_bars(groups: Sequence[tuple[str, tuple[float, ...]]], title: str) -> Spec:
+def used_bins(groups: Sequence[Shares]) -> list[str]:
+    """From the first bin to the last that some group has something in; that of 1 itself only where it has.
+
+    >>> used_bins([(0, 0, 0.5, 0.5, 0, 0, 0, 0), (0, 0, 0, 0.4, 0, 0.6, 0, 0)])
+    ['0.5-0.9', '0.9-1', '1-10']
+    """
+    full = [i for i in range(len(BARS)) if any(bars[i] >= 0.0005 for bars in groups)]
+    return [BARS[i] for i in range(full[0], full[-1] + 1) if BARS[i] != "1" or i in full] if full else list(BARS)
+
+
+def grouped_bars(groups: Sequence[tuple[str, Shares]], title: str, bins: Sequence[str]) -> Spec:
     """The paper's figure: a group of bars for every head (or layer), a bar for every bin of ``|lambda|``."""
-    used = [i for i, bar in enumerate(BARS) if bar != "1" or any(bars[i] > 0 for _, bars in groups)]
-    values = [{"group": name, "bar": BARS[i], "share": bars[i]} for name, bars in groups for i in used if not math.isnan(bars[i])]
+    values = [{"group": name, **piece} for name, bars in groups for piece in _stacked(bars) if piece["bar"] in bins]
     return _chart(
         values,
-        height=120,
+        120,
         params=[_LIT],
         mark={"type": "bar"},
         encoding={
-            "x": {"field": "group", "type": "ordinal", "sort": None, "title": title, "axis": {"labelAngle": 0, "ticks": False, "labelOverlap": True}, "scale": {"paddingInner": 0.18}},
-            "xOffset": {"field": "bar", "type": "nominal", "sort": [BARS[i] for i in used], "scale": {"domain": [BARS[i] for i in used]}},
+            "x": {
+                "field": "group",
+                "type": "ordinal",
+                "sort": None,
+                "title": title,
+                "axis": {"labelAngle": 0, "ticks": False, "labelOverlap": True},
+                "scale": {"domain": [name for name, _ in groups], "paddingInner": 0.16, "paddingOuter": 0.08},
+            },
+            "xOffset": {"field": "bar", "type": "nominal", "sort": list(bins), "scale": {"domain": list(bins)}},
             "y": {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"format": "%", "tickCount": 3}, "title": None},
-            "color": _BAR_COLOUR,
-            "opacity": _BAR_OPACITY,
-            "tooltip": [{"field": "group", "title": title}, {"field": "bar", "title": "|λ|"}, {"field": "share", "title": "share", **_TWO_DIGITS}],
+            "tooltip": [{"field": "group", "title": title}, *_BAR_TIP],
+            **_BARS,
         },
     )
+
+
+# Horizons and medians, where several spectra share a chart
+
+
+def _series(names: Sequence[str]) -> Spec:
+    return _by_series(names, [f"var(--series{i % COLOURS})" for i in range(len(names))])
+
+
+def _dashed(names: Sequence[str], dashed: bool) -> Spec:
+    return _by_series(names, [DASHES[i % len(DASHES)] if dashed else [1, 0] for i in range(len(names))])
+
+
+def _by_series(names: Sequence[str], values: list[Any]) -> Spec:
+    return {"field": "series", "type": "nominal", "scale": {"domain": list(names), "range": values}, "legend": None}
 
 
 def horizon_shares(spectrum: Spectrum) -> list[tuple[float, float, float]]:
@@ -119,181 +174,129 @@ def horizon_shares(spectrum: Spectrum) -> list[tuple[float, float, float]]:
     bins = len(_HORIZONS) * _PER_OCTAVE
     at = ((lower.clamp(min=2.0**-30).log2() - _HORIZONS.start) * _PER_OCTAVE + 1e-9).floor().clamp(0, bins - 1).nan_to_num(0).long()
     endless = torch.isinf(lower)
-    total = torch.zeros(bins, dtype=torch.float64).index_add_(0, at[~endless], counts[~endless]) / counts.sum()
+    shares = torch.zeros(bins, dtype=torch.float64).index_add_(0, at[~endless], counts[~endless]) / counts.sum()
     edges = [2.0 ** (_HORIZONS.start + i / _PER_OCTAVE) for i in range(bins + 1)]
-    return list(zip(edges, edges[1:], total.tolist(), strict=False))
+    return list(zip(edges, edges[1:], shares.tolist(), strict=False))
 
 
-def horizons(series: Sequence[tuple[str, Spectrum]]) -> Spec:
-    """Shares of horizons on a logarithmic axis: the first series filled, those that it is compared with as lines."""
+def horizons(series: Sequence[tuple[str, Spectrum]], *, dashed: bool = True) -> Spec:
+    """Shares of horizons on a logarithmic axis: the first series filled, and what it is compared with as lines; not dashed: all filled."""
     names = [name for name, _ in series]
     values = [{"series": name, "from": a, "to": b, "share": share} for name, spectrum in series for a, b, share in horizon_shares(spectrum)]
     x = {
         "field": "from",
         "type": "quantitative",
         "scale": {"type": "log", "base": 10, "domain": [2.0**_HORIZONS.start, 2.0**_HORIZONS.stop], "nice": False},
-        "title": "horizon, tokens until a mode has decayed to 1/e",
-        "axis": {"grid": False, "values": [10.0**k for k in range(-1, 6)], "format": "~s"},
+        "title": "horizon: tokens until a mode has decayed to 1/e",
+        "axis": {"grid": False, "values": [10.0**k for k in range(-1, 6)], "labelExpr": "datum.value < 1000 ? format(datum.value, '~f') : format(datum.value / 1000, '~f') + ' k'"},
     }
-    y = {"field": "share", "type": "quantitative", "axis": {"format": "%", "tickCount": 4}, "title": "of eigenvalues", "stack": None}
-    colour = {"field": "series", "type": "nominal", "scale": {"domain": names, "range": [f"var(--series{i})" for i in range(len(names))]}, "legend": _LEGEND}
+    y = {"field": "share", "type": "quantitative", "axis": {"format": "%", "tickCount": 4, "domain": False}, "scale": {"domainMin": 0}, "title": None, "stack": None}
     tip = [
         {"field": "series", "title": "spectrum"},
         {"field": "from", "type": "quantitative", "format": ".3~r", "title": "from tokens"},
         {"field": "to", "type": "quantitative", "format": ".3~r", "title": "to"},
-        {"field": "share", "title": "share", **_TWO_DIGITS},
+        {"field": "share", "title": "share", "type": "quantitative", "format": ".1%"},
     ]
-    first = {"filter": {"field": "series", "equal": names[0]}}
+    filled = [{"filter": {"field": "series", "oneOf": names[:1] if dashed else names}}]
     return _chart(
         values,
-        height=220,
-        encoding={"x": x, "y": y, "color": colour},
+        220,
+        encoding={"x": x, "y": y, "color": _series(names)},
         layer=[
-            {"transform": [first], "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.28, "line": False}},
-            {"mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2}, "encoding": {"strokeDash": _dashes(names)}},
-            {"mark": {"type": "bar", "opacity": 0}, "encoding": {"x2": {"field": "to"}, "tooltip": tip}},
+            {"transform": filled, "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.25, "line": False}},
+            {"mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2}, "encoding": {"strokeDash": _dashed(names, dashed)}},
+            {"mark": {"type": "rect", "opacity": 0}, "encoding": {"x2": {"field": "to"}, "y2": {"datum": 0}, "tooltip": tip}},
         ],
     )
 
 
-_LEGEND = {"orient": "top", "title": None, "symbolType": "stroke", "labelLimit": 400, "columns": 2}
-
-
-def _dashes(names: Sequence[str]) -> Spec:
-    return {"field": "series", "type": "nominal", "scale": {"domain": list(names), "range": [[1, 0], [5, 3], [2, 2], [8, 3]][: len(names)] + [[1, 0]] * (len(names) - 4)}, "legend": _LEGEND}
-
-
-def medians(series: Sequence[tuple[str, Study]], heads: Sequence[Sequence[Head]]) -> Spec:
-    """The median of ``|lambda|`` by layer with its quartiles, and every head as a point."""
+def medians(series: Sequence[tuple[str, Study]], *, dashed: bool = True) -> Spec:
+    """The median of ``|lambda|`` by layer with its quartiles, and every head of the first study as a point."""
     names = [name for name, _ in series]
     values: list[Spec] = []
-    for (name, study), of_study in zip(series, heads, strict=True):
+    for name, study in series:
         for i, layer in enumerate(study.layers):
-            lower, median, upper = measure(layer.whole).quartiles.tolist()
+            lower, median, upper = layer.measures.quartiles.tolist()
             values.append({"series": name, "layer": i, "name": layer.name, "lower": lower, "median": median, "upper": upper, "kind": "layer"})
-        if name == names[0]:
-            values += [{"series": name, "layer": h.layer, "name": h.label, "median": h.median, "horizon": h.horizon, "kind": "head"} for h in of_study]
+    if not series[0][1].single:
+        values += [{"series": names[0], "layer": h.layer, "name": h.label, "median": h.median, "kind": "head"} for h in series[0][1].heads]
     values = [v for v in values if not math.isnan(v["median"])]
     top = max([1.0, *(v.get("upper", v["median"]) for v in values)])
-    x = {"field": "layer", "type": "quantitative", "title": "layer", "axis": {"tickMinStep": 1, "format": "d", "grid": False}, "scale": {"nice": False, "padding": 14}}
-    y = {"field": "median", "type": "quantitative", "title": "|λ|", "scale": {"domain": [0, min(top * 1.03, 2)], "clamp": True}, "axis": {"tickCount": 5}}
-    colour = {"field": "series", "type": "nominal", "scale": {"domain": names, "range": [f"var(--series{i})" for i in range(len(names))]}, "legend": _LEGEND if len(names) > 1 else None}
-    of_layer, of_head = ({"filter": {"field": "kind", "equal": kind}} for kind in ("layer", "head"))
+    layers = max(len(study.layers) for _, study in series)
+    x = {
+        "field": "layer",
+        "type": "quantitative",
+        "title": "layer",
+        "axis": {"values": list(range(0, layers, max(1, math.ceil(layers / 16)))), "format": "d", "grid": False, "domain": False},
+        "scale": {"domain": [0, layers - 1], "nice": False, "padding": 14},
+    }
+    y = {"field": "median", "type": "quantitative", "title": "|λ|", "scale": {"domain": [0, min(top * 1.03, 2)], "clamp": True}, "axis": {"tickCount": 5, "domain": False}}
+    of_layer, of_head = ([{"filter": {"field": "kind", "equal": kind}}] for kind in ("layer", "head"))
     tip = [{"field": "series", "title": "spectrum"}, {"field": "name", "title": "where"}, {"field": "median", "type": "quantitative", "format": ".4~r", "title": "median |λ|"}]
+    at_one = {"data": {"values": [{}]}, "mark": {"type": "rule", "color": "var(--soft)", "strokeDash": [3, 3]}, "encoding": {"y": {"datum": 1}}}
+    shared = {"x": x, "color": _series(names)}
     return _chart(
         values,
-        height=220,
-        encoding={"x": x, "y": y, "color": colour},
+        220,
         layer=[
-            {"data": {"values": [{"at": 1}]}, "mark": {"type": "rule", "color": "var(--soft)", "strokeDash": [3, 3]}, "encoding": {"x": None, "color": None, "y": {"datum": 1}}},
-            {"transform": [of_layer], "mark": {"type": "area", "opacity": 0.16}, "encoding": {"y": {**y, "field": "lower"}, "y2": {"field": "upper"}}},
-            {"transform": [of_head], "mark": {"type": "circle", "size": 18, "opacity": 0.55}, "encoding": {"tooltip": tip}},
-            {"transform": [of_layer], "mark": {"type": "line", "strokeWidth": 2.5, "point": {"size": 36}}, "encoding": {"tooltip": tip, "strokeDash": _dashes(names)}},
+            at_one,
+            {"transform": of_layer, "mark": {"type": "area", "opacity": 0.16}, "encoding": {**shared, "y": {**y, "field": "lower"}, "y2": {"field": "upper"}}},
+            {"transform": of_head, "mark": {"type": "circle", "size": 20, "opacity": 0.6}, "encoding": {**shared, "y": y, "tooltip": tip}},
+            {
+                "transform": of_layer,
+                "mark": {"type": "line", "strokeWidth": 2.5, "point": {"size": 36}},
+                "encoding": {**shared, "y": y, "tooltip": tip, "strokeDash": _dashed(names, dashed)},
+            },
         ],
     )
 
 
-def plane(spectrum: Spectrum) -> Spec:
-    """The complex plane with the unit circle: density of eigenvalues, logarithmic, in rings and sectors."""
-    found = spectrum.plane()
-    counts = found.counts.double()
-    inner, outer = found.radius[:-1].clamp(max=_PLANE_RADIUS), found.radius[1:].clamp(max=_PLANE_RADIUS)
-    inner[-1] = min(float(inner[-1]), _PLANE_RADIUS * 0.97)
-    rim = inner >= _PLANE_RADIUS * 0.97
-    if rim.any():  # all that lies outside in one ring on the rim
-        first = int(rim.nonzero()[0])
-        counts[first] = counts[first:].sum(0)
-        counts, inner, outer = counts[: first + 1], inner[: first + 1].clone(), outer[: first + 1].clone()
-        inner[first], outer[first] = _PLANE_RADIUS * 0.96, _PLANE_RADIUS
-    thin = outer - inner < 0.012
-    shown_inner = torch.where(thin, (inner + outer) / 2 - 0.006, inner).clamp(min=0)
-    shown_outer = torch.where(thin, (inner + outer) / 2 + 0.006, outer)
-    area = (shown_outer**2 - shown_inner**2).clamp(min=1e-4)[:, None]
-    density = counts / counts.sum().clamp(min=1) / area
-    values = []
-    for ring, sector in counts.nonzero().tolist():
-        begin, end = (math.radians(90 - float(found.degrees[s])) for s in (sector + 1, sector))  # Vega's angles run clockwise from the top
-        values.append(
-            {
-                "from": begin,
-                "to": end,
-                "inner": float(shown_inner[ring]),
-                "outer": float(shown_outer[ring]),
-                "density": math.log10(float(density[ring, sector])),
-                "share": float(counts[ring, sector] / counts.sum()),
-                "modulus": f"{float(found.radius[ring]):.3g} to {float(found.radius[min(ring + 1, len(found.radius) - 1)]):.3g}",
-                "degrees": f"{float(found.degrees[sector]) + 2.5:g}°",
-            }
-        )
-    radius = {"type": "quantitative", "scale": {"domain": [0, _PLANE_RADIUS], "range": [0, 100], "zero": True}}
-    theta = {"type": "quantitative", "scale": None}
-
-    def circle(r: float, **mark: Any) -> Spec:
-        ring = {"data": {"values": [{"r": r}]}, "mark": {"type": "arc", "fillOpacity": 0, "theta": 0, "theta2": 2 * math.pi, **mark}}
-        return ring | {"encoding": {"radius": {"field": "r", **radius}}}
-
-    return {
-        "$schema": SCHEMA,
-        "width": 200,
-        "height": 200,
-        "data": {"values": values},
-        "layer": [
-            circle(_PLANE_RADIUS, stroke="var(--line)"),
-            {
-                "mark": {"type": "arc", "stroke": None},
-                "encoding": {
-                    "theta": {"field": "from", **theta},
-                    "theta2": {"field": "to"},
-                    "radius": {"field": "outer", **radius},
-                    "radius2": {"field": "inner"},
-                    "color": {"field": "density", "type": "quantitative", "scale": {"scheme": "cividis", "domain": [-4, 1.5], "clamp": True}, "legend": None},
-                    "tooltip": [{"field": "modulus", "title": "|λ|"}, {"field": "degrees", "title": "angle"}, {"field": "share", "title": "share", **_TWO_DIGITS}],
-                },
-            },
-            circle(1.0, stroke="var(--ink)", strokeWidth=1.2),
-        ],
-    }
+# Positions
 
 
-def positions(layer: Layer) -> Spec:
-    """Position by head: a share, or the median, of every bucket, by the signal ``metric``."""
-    starts = layer.spectrum.buckets
-    spectrum = layer.spectrum if layer.heads <= MOST_ROWS else layer.spectrum.pool("head")
-    m = measure(spectrum)
-    rows = {name: (m.quartiles[..., 1].clamp(max=1) if name == "median" else getattr(m, name)).reshape(-1, len(starts)).tolist() for name in METRICS}
-    values = []
-    for h in range(len(rows["holds"])):
-        for b, start in enumerate(starts):
-            if not math.isnan(rows["holds"][h][b]):
-                span = f"{start}-{starts[b + 1] - 1}" if b + 1 < len(starts) else f"{start} on"
-                values.append({"head": str(h) if layer.heads == len(rows["holds"]) else "all", "position": span, **{name: rows[name][h][b] for name in METRICS}})
-    count = len(rows["holds"])
+def telling_metric(layers: Sequence[Layer]) -> str:
+    """Which of `METRICS` differs most between the cells of their heat maps."""
+    cells = {name: torch.cat([_by_position(layer.spectrum)[name].flatten() for layer in layers]) for name in METRICS}
+    return max(METRICS, key=lambda name: float(cells[name][cells[name].isfinite()].std().nan_to_num(0)))
+
+
+def positions(layers: Sequence[tuple[str, Layer]], metric: str) -> Spec:
+    """Position by head of one layer, or by layer of several without heads: a share, or the median, of every bucket, by the signal ``metric``, which begins as given."""
+    rows: list[tuple[str, str, Spec]] = []
+    for name, layer in layers:
+        pooled = layer.heads > MOST_ROWS
+        shown = _by_position(layer.spectrum.pool("head")[None] if pooled else layer.spectrum)
+        starts = layer.spectrum.buckets
+        for h in range(len(shown["holds"])):
+            row = name if len(layers) > 1 else "all" if pooled else str(h)
+            rows += [(row, _span(starts, b), {metric: float(of[h][b]) for metric, of in shown.items()}) for b in range(len(starts))]
+    names = list(dict.fromkeys(row for row, _, _ in rows))
+    title = "head" if len(layers) == 1 and len(names) > 1 else None
     return _chart(
-        values,
-        height=max(26, count * (14 if count <= 16 else 8)),
-        params=[{"name": "metric", "value": "holds"}],
+        [{"row": row, "position": position, **of} for row, position, of in rows if not math.isnan(of["holds"])],
+        {"step": 22 if len(layers) > 1 else 13 if len(names) <= 16 else 8},
+        params=[{"name": "metric", "value": metric}],
         transform=[{"calculate": "datum[metric]", "as": "shown"}],
         mark={"type": "rect"},
         encoding={
-            "x": {"field": "position", "type": "ordinal", "sort": None, "title": "position", "axis": {"labelOverlap": True, "labelAngle": 0, "ticks": False, "domain": False}},
-            "y": {"field": "head", "type": "ordinal", "sort": None, "title": "head" if count > 1 else None, "axis": {"ticks": False, "domain": False, "labels": count > 1, "labelOverlap": True}},
+            "x": {"field": "position", "type": "ordinal", "sort": None, "title": "position", "axis": _quiet(labelOverlap=True, labelAngle=0)},
+            "y": {"field": "row", "type": "ordinal", "sort": None, "title": title, "axis": _quiet(labels=len(names) > 1, labelOverlap=True, labelLimit=150)},
             "color": {"field": "shown", "type": "quantitative", "scale": {"scheme": "cividis", "domain": [0, 1]}, "legend": None},
-            "tooltip": [{"field": "head"}, {"field": "position"}]
-            + [{"field": name, "title": title, "type": "quantitative", "format": ".3~f" if name == "median" else ".1%"} for name, title in METRICS.items()],
+            "tooltip": [{"field": "row", "title": title or "where"}, {"field": "position"}]
+            + [{"field": name, "title": what, "type": "quantitative", "format": ".3~f" if name == "median" else ".1%"} for name, what in METRICS.items()],
         },
     )
 
 
-def is_real_and_positive(m: Measures) -> bool:
-    """Whether the complex plane would show the positive axis alone."""
-    return float(m.phases[0]) == 1.0
+def _by_position(spectrum: Spectrum) -> dict[str, Tensor]:
+    m = measure(spectrum)
+    return {"holds": m.holds, "forgets": m.forgets, "grows": m.grows, "median": m.quartiles[..., 1].clamp(max=1)}
 
 
-def compared(study: Study) -> list[tuple[str, Spectrum]]:
-    """All eigenvalues of a model, and of what it is compared with: uniform attention with its attention layers, its initialisation."""
-    series = [(study.title, merged(study.layers))]
-    if (null := uniform(study)) is not None:
-        series.append((f"uniform attention, {study.length} tokens", null))
-    if study.initial is not None:
-        series.append(("initialisation", merged(study.initial.layers)))
-    return series
+def _span(starts: Sequence[int], bucket: int) -> str:
+    """
+    >>> _span((0, 16, 17, 64), 0), _span((0, 16, 17, 64), 1), _span((0, 16, 17, 64), 3)
+    ('0-15', '16', '64 on')
+    """
+    first, last = starts[bucket], starts[bucket + 1] - 1 if bucket + 1 < len(starts) else None
+    return f"{first} on" if last is None else str(first) if first == last else f"{first}-{last}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spectral_kernels.api.report.measures import measure, merged
+from spectral_kernels.api.report.measures import measure
 from spectral_kernels.api.report.study import Study
+from spectral_kernels.api.report.summary import percent
 from spectral_kernels.api.spectrum import Spectrum, jensen_shannon, wasserstein
 
 
@@ -29,11 +30,14 @@ class Difference:
     layers: tuple[Pair, ...]
 
     def sentences(self) -> list[tuple[str, str]]:
-        a, b = self.titles
-        w = self.whole
+        (a, b), w = self.titles, self.whole
         found = [
-            ("Memory", f"the median |λ| is {w.medians[0]:.3g} in {a} and {w.medians[1]:.3g} in {b}; {100 * w.holds[0]:.3g} % and {100 * w.holds[1]:.3g} % hold (0.9 ≤ |λ| ≤ 1)."),
-            ("Distance", f"an eigenvalue of one must move by {w.wasserstein:.2g} in ln|λ| on average to make up the other (Wasserstein); their Jensen-Shannon divergence is {w.jensen_shannon:.2f} of 1 bit."),
+            ("Memory", f"the median |λ| is {w.medians[0]:.3g} in {a} and {w.medians[1]:.3g} in {b}; {percent(w.holds[0])} and {percent(w.holds[1])} hold."),
+            (
+                "Distance",
+                f"an eigenvalue of one must move by {w.wasserstein:.2g} in ln|λ| on average to make up the other (Wasserstein); their Jensen-Shannon divergence is "
+                f"{w.jensen_shannon:.2f} of 1 bit.",
+            ),
         ]
         if self.layers:
             most = max(self.layers, key=lambda pair: pair.wasserstein)
@@ -54,7 +58,7 @@ def differences(a: Study, b: Study) -> Difference:
     else:
         pairs = list(zip(a.layers, b.layers, strict=True)) if len(a.layers) == len(b.layers) else []
     layers = tuple(_pair((x.name, y.name), x.whole, y.whole) for x, y in pairs)
-    return Difference((a.title, b.title), _pair(("all", "all"), merged(a.layers), merged(b.layers)), layers)
+    return Difference((a.title, b.title), _pair(("all", "all"), a.whole, b.whole), layers)
 
 
 def _pair(names: tuple[str, str], a: Spectrum, b: Spectrum) -> Pair:

@@ -11,14 +11,13 @@
       labelColor: "var(--soft)", titleColor: "var(--soft)", gridColor: "var(--line)", domainColor: "var(--line)", tickColor: "var(--line)",
       labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelPadding: 5,
     },
-    legend: { labelColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 2.5, symbolSize: 180 },
     area: { color: "var(--series0)" }, line: { color: "var(--series0)" }, circle: { color: "var(--series0)" },
   };
 
   const draw = async (box) => {
     const spec = JSON.parse(box.querySelector("script").textContent);
     const { view } = await vegaEmbed(box, spec, { renderer: "svg", actions: false, config, tooltip: { theme: "custom" } });
-    views.push(view);
+    views.push({ box, view });
   };
   const seen = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) {
@@ -29,24 +28,25 @@
   });
   document.querySelectorAll(".chart").forEach((box) => seen.observe(box));
 
-  const tell = (signal, value) => views.forEach((view) => {
-    if (signal in view.getState().signals) view.signal(signal, value).runAsync();
+  const tell = (where, signal, value) => views.forEach(({ box, view }) => {
+    if (where.contains(box) && signal in view.getState().signals) view.signal(signal, value).runAsync();
   });
   const swatches = document.querySelectorAll(".swatch");
   let held = "";
   swatches.forEach((swatch) => {
     const bar = swatch.dataset.bar;
-    swatch.addEventListener("mouseenter", () => tell("lit", bar));
-    swatch.addEventListener("mouseleave", () => tell("lit", held));
+    swatch.addEventListener("mouseenter", () => tell(document, "lit", bar));
+    swatch.addEventListener("mouseleave", () => tell(document, "lit", held));
     swatch.addEventListener("click", () => {
       held = held === bar ? "" : bar;
       swatches.forEach((s) => s.setAttribute("aria-pressed", String(s.dataset.bar === held)));
-      tell("lit", held);
+      tell(document, "lit", held);
     });
   });
-  document.querySelectorAll("[data-metric]").forEach((button) => button.addEventListener("click", () => {
-    document.querySelectorAll("[data-metric]").forEach((other) => other.setAttribute("aria-pressed", String(other.dataset.metric === button.dataset.metric)));
-    tell("metric", button.dataset.metric);
+  document.querySelectorAll(".choose").forEach((choice) => choice.addEventListener("click", ({ target }) => {
+    if (!("metric" in target.dataset)) return;
+    choice.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button === target)));
+    tell(choice.parentElement, "metric", target.dataset.metric);
   }));
 
   const root = document.documentElement;

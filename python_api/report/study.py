@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spectral_kernels.api.spectrum import Spectrum
+from spectral_kernels.api.report.heads import Head, heads_of
+from spectral_kernels.api.report.measures import Measures, measure
+from spectral_kernels.api.spectrum import Spectrum, uniform_attention
 from spectral_kernels.api.spectrum.spectrum import BUCKET
 
 _AXES = ("head", BUCKET)
@@ -30,15 +33,25 @@ class Layer:
     def heads(self) -> int:
         return self.spectrum.shape[0]
 
-    @property
+    @cached_property
     def by_head(self) -> Spectrum:
         """All positions together."""
         return self.spectrum.pool(BUCKET) if self.spectrum.buckets else self.spectrum
 
-    @property
+    @cached_property
     def whole(self) -> Spectrum:
         """All heads and positions together, one group."""
         return self.spectrum.pool()
+
+    @cached_property
+    def of_heads(self) -> Measures:
+        """Of every head."""
+        return measure(self.by_head)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Of the whole layer."""
+        return measure(self.whole)
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,31 @@ class Study:
         before = None if initial is None else cls.of(initial, "initialisation")
         return cls(title, layers, before, length, subtitle)
 
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """Every head, layer by layer."""
+        return heads_of(self)
+
+    @cached_property
+    def whole(self) -> Spectrum:
+        """All eigenvalues, one group."""
+        return merged(self.layers)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Of all eigenvalues."""
+        return measure(self.whole)
+
+    @property
+    def single(self) -> bool:
+        """Whether no layer has more than one head."""
+        return all(layer.heads == 1 for layer in self.layers)
+
+    @cached_property
+    def uniform(self) -> Spectrum | None:
+        """What attention that looks at all keys alike would show over sequences of the same length; None where no layer is attention or the length is unknown."""
+        return uniform_attention(self.length) if self.attention and self.length is not None and self.length > 1 else None
+
     @property
     def positions_known(self) -> bool:
         """Whether spectra are kept by position bucket."""
@@ -97,6 +135,14 @@ class Study:
     def attention(self) -> tuple[Layer, ...]:
         """The layers whose eigenvalues are ratios of normalisers: the ones that uniform attention is the null of."""
         return tuple(layer for layer in self.layers if layer.gauge == "normalised" and layer.family.endswith("attention"))
+
+
+def merged(layers: tuple[Layer, ...]) -> Spectrum:
+    """All eigenvalues of some layers, one group."""
+    total = layers[0].whole
+    for layer in layers[1:]:
+        total = total + layer.whole
+    return total
 
 
 def _read(path: Path) -> Any:

@@ -5,22 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from spectral_kernels.api.report.measures import FORGETS, HOLDS, Head, Measures, measure, merged, uniform
-from spectral_kernels.api.report.study import Study
+from spectral_kernels.api.report.heads import Head
+from spectral_kernels.api.report.measures import FORGETS, HOLDS, measure
+from spectral_kernels.api.report.study import Study, merged
 
 _NAMED = 3  # heads or layers named before "and ... more"
 
 
 def percent(share: float) -> str:
-    """
-    >>> percent(0.5), percent(0.0004), percent(0.9996), percent(1.0), percent(0.0)
-    ('50 %', '< 0.1 %', '> 99.9 %', '100 %', '0 %')
+    """With a space that does not break.
+
+    >>> [percent(share).replace("\\xa0", " ") for share in (0.5, 0.0004, 0.9996, 1.0, 0.0)]
+    ['50 %', '< 0.1 %', '> 99.9 %', '100 %', '0 %']
     """
     if 0 < share < 0.001:
-        return "< 0.1 %"
+        return "< 0.1\xa0%"
     if 0.999 < share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.0f} %" if share in (0, 1) or 0.095 <= share <= 0.995 else f"{100 * share:.1f} %"
+        return "> 99.9\xa0%"
+    return f"{100 * share:.0f}\xa0%" if share in (0, 1) or 0.095 <= share <= 0.995 else f"{100 * share:.1f}\xa0%"
+
+
+def number(x: float) -> str:
+    """
+    >>> number(3041.7), number(1.2345), number(0.99951)
+    ('3042', '1.23', '0.9995')
+    """
+    return f"{x:.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.4g}" if 0.99 < x < 1.01 else f"{x:.3g}"
 
 
 def tokens(horizon: float) -> str:
@@ -39,13 +49,12 @@ def tokens(horizon: float) -> str:
 def large(count: int) -> str:
     """
     >>> large(950), large(12345), large(3400000), large(7 * 10**9)
-    ('950', '12 thousand', '3.4 million', '7 billion')
+    ('950', '12 k', '3.4 M', '7 G')
     """
-    for size, name in ((10**9, "billion"), (10**6, "million"), (10**4, "thousand")):
-        if count >= size:
-            unit = 1000 if name == "thousand" else size
+    for unit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
             value = count / unit
-            return f"{value:.1f}".removesuffix(".0") + f" {name}" if value < 10 else f"{value:.0f} {name}"
+            return (f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:.0f}") + f" {letter}"
     return str(count)
 
 
@@ -81,8 +90,7 @@ class Summary:
 
     >>> import torch, spectral_kernels as sk
     >>> study = Study.of({"a": sk.Spectrum((1,)).update(torch.full((9, 1, 1), 0.2)), "b": sk.Spectrum((1,)).update(torch.full((9, 1, 1), 0.99))}, "two")
-    >>> from spectral_kernels.api.report.measures import heads_of
-    >>> for word, sentence in Summary(study, heads_of(study)).sentences(): print(f"{word}: {sentence}")
+    >>> for word, sentence in Summary(study).sentences(): print(f"{word}: {sentence}")
     Holds: 1 of 2 layers keeps what it has read: most of its |λ| lie between 0.9 and 1 (layer 1). Its median horizon is 99 tokens.
     Forgets: 1 of 2 layers forgets at once: most of its |λ| lie below 0.5 (layer 0).
     Stable: no |λ| exceeds 1; the largest is 0.99.
@@ -90,10 +98,9 @@ class Summary:
     Depth: the median |λ| rises from 0.2 in the first layer to 0.99 in the last; it is highest in layer 1.
     """
 
-    def __init__(self, study: Study, heads: Sequence[Head]) -> None:
-        self.study, self.heads = study, [h for h in heads if h.count]
-        self.single = all(layer.heads == 1 for layer in study.layers)
-        self.whole: Measures = measure(merged(study.layers))
+    def __init__(self, study: Study) -> None:
+        self.study, self.heads = study, [h for h in study.heads if h.count]
+        self.single, self.whole = study.single, study.measures
 
     @property
     def thing(self) -> str:
@@ -106,7 +113,7 @@ class Summary:
         found = [(large(count), "eigenvalues"), (f"{len(self.study.layers)}", "layers")]
         if not self.single:
             found.append((f"{len(self.heads)}", "heads"))
-        found += [(f"{median:.3g}", f"median |λ|, quartiles {lower:.2g} and {upper:.2g}"), (percent(float(self.whole.holds)), f"hold: |λ| from {HOLDS} to 1")]
+        found += [(f"{number(median)}", f"median |λ|, quartiles {lower:.2g} and {upper:.2g}"), (percent(float(self.whole.holds)), f"hold: |λ| from {HOLDS} to 1")]
         return found
 
     def sentences(self) -> list[tuple[str, str]]:
@@ -118,9 +125,13 @@ class Summary:
     def _among(self, verdict: str, acts: tuple[str, str]) -> tuple[list[Head], str]:
         """The heads of a verdict, and ``3 of 12 heads forget``."""
         found = [h for h in self.heads if h.verdict == verdict]
+        return found, f"{self._count(found)} {acts[0 if len(found) == 1 else 1]}"
+
+    def _count(self, found: Sequence[Head]) -> str:
         total = len(self.heads)
-        who = f"all {total} {self.thing}s" if len(found) == total and total > 1 else f"{len(found)} of {total} {self.thing}s"
-        return found, f"{who} {acts[0 if len(found) == 1 else 1]}"
+        if len(found) < total:
+            return f"{len(found)} of {total} {self.thing}s"
+        return {1: f"the {self.thing}", 2: f"both {self.thing}s"}.get(total, f"all {total} {self.thing}s")
 
     def _holds(self) -> tuple[str, str] | None:
         found, who = self._among("holds", ("keeps what it has read", "keep what they have read"))
@@ -146,18 +157,18 @@ class Summary:
         normalised = [h for h in self.heads if h.gauge == "normalised"]
         unstable = [h for h in self.heads if h.unstable]
         if share == 0:
-            return "Stable", f"no |λ| exceeds 1{'' if largest <= 1 else ' by more than rounding'}; the largest is {largest:.4g}."
+            return "Stable", f"no |λ| exceeds 1{'' if largest <= 1 else ' by more than rounding'}; the largest is {number(largest)}."
         if unstable:
             peak = max(unstable, key=lambda h: h.largest)
             part = sum(h.grows * h.count for h in unstable) / sum(h.count for h in unstable)
             where = f"layer {peak.layer}" if self.single else peak.label
-            return "Unstable", f"{percent(part)} of the eigenvalues of {_named(unstable, self.single)} exceed 1: there the state grows for a while. The largest is {largest:.3g} ({where})."
+            return "Unstable", f"{percent(part)} of the eigenvalues of {_named(unstable, self.single)} exceed 1: there the state grows for a while. The largest is {number(largest)} ({where})."
         if len(normalised) == len(self.heads):
             return "Grows", (
-                f"{percent(share)} of |λ| exceed 1, the largest is {largest:.3g}. Under a normaliser that is no instability: the query turned away from what it had attended to, "
+                f"{percent(share)} of |λ| exceed 1, the largest is {number(largest)}. Under a normaliser that is no instability: the query turned away from what it had attended to, "
                 f"and the mean of ln|λ| stays near 0 ({float(self.whole.mean_log):.3f})."
             )
-        return "Grows", f"{percent(share)} of |λ| exceed 1; the largest is {largest:.3g}."
+        return "Grows", f"{percent(share)} of |λ| exceed 1; the largest is {number(largest)}."
 
     def _turns(self) -> tuple[str, str] | None:
         found = [h for h in self.heads if h.oscillates]
@@ -167,12 +178,11 @@ class Summary:
                 return "Turns", "nothing: all eigenvalues are real and positive."
             return "Turns", f"little: {percent(turning)} of the eigenvalues turn by 10° or more in a token."
         kinds = "complex pairs" if negative < 0.1 * turning else "negative eigenvalues" if negative > 0.9 * turning else "complex pairs and negative eigenvalues"
-        who = f"all {len(found)} {self.thing}s" if len(found) == len(self.heads) > 1 else f"{len(found)} of {len(self.heads)} {self.thing}s"
         where = "" if len(found) == len(self.heads) else f" ({_named(found, self.single)})"
-        return "Oscillates", f"{who}{where}: {percent(turning)} of the eigenvalues turn by 10° or more in a token, {kinds}."
+        return "Oscillates", f"{self._count(found)}{where}: {percent(turning)} of the eigenvalues turn by 10° or more in a token, {kinds}."
 
     def _depth(self) -> tuple[str, str] | None:
-        by_layer = [(i, float(measure(layer.whole).quartiles[1])) for i, layer in enumerate(self.study.layers)]
+        by_layer = [(i, float(layer.measures.quartiles[1])) for i, layer in enumerate(self.study.layers)]
         known = [(i, m) for i, m in by_layer if not math.isnan(m)]
         if len(known) < 2:
             return None
@@ -196,7 +206,7 @@ class Summary:
         return "Position", f"the share that holds goes from {percent(first)} at the beginning of a sequence to {percent(last)} from position {start} on."
 
     def _null(self) -> tuple[str, str] | None:
-        null = uniform(self.study)
+        null = self.study.uniform
         if null is None:
             return None
         ours, theirs = float(measure(merged(self.study.attention)).holds), float(measure(null).holds)
@@ -209,7 +219,7 @@ class Summary:
         moved = [h for h in self.heads if h.from_initial is not None]
         if not moved or self.study.initial is None:
             return None
-        before = measure(merged(self.study.initial.layers))
+        before = self.study.initial.measures
         most = max(moved, key=lambda h: h.from_initial or 0.0)
         where = f"layer {most.layer}" if self.single else most.label
         return "Against its initialisation", (

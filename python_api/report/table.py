@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spectral_kernels.api.report.measures import BARS, PHASES, Head, heads_of
+from spectral_kernels.api.report.heads import Head
+from spectral_kernels.api.report.measures import BARS, PHASES
 from spectral_kernels.api.report.study import Study
 
 Row = dict[str, Any]
@@ -23,7 +24,7 @@ def rows(studies: Sequence[Study]) -> list[Row]:
     >>> row["module"], row["head"], row["count"], row["verdict"], row["|lambda| 0.9-1"]
     ('layers.0', 1, 9, 'holds', 1.0)
     """
-    return [_row(study.title, head) for study in studies for head in heads_of(study)]
+    return [_row(study.title, head) for study in studies for head in study.heads]
 
 
 def _row(title: str, head: Head) -> Row:
