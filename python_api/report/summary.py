@@ -162,11 +162,12 @@ class Summary:
             peak = max(unstable, key=lambda h: h.largest)
             part = sum(h.grows * h.count for h in unstable) / sum(h.count for h in unstable)
             where = f"layer {peak.layer}" if self.single else peak.label
-            return "Unstable", f"{percent(part)} of the eigenvalues of {_named(unstable, self.single)} exceed 1: there the state grows for a while. The largest is {number(largest)} ({where})."
+            of = f"{percent(part)} of the eigenvalues of {_named(unstable, self.single)}"
+            return "Unstable", f"{of} exceed 1: there the state grows for a while. The largest is {number(largest)} ({where})."
         if len(normalised) == len(self.heads):
             return "Grows", (
-                f"{percent(share)} of |λ| exceed 1, the largest is {number(largest)}. Under a normaliser that is no instability: the query turned away from what it had attended to, "
-                f"and the mean of ln|λ| stays near 0 ({float(self.whole.mean_log):.3f})."
+                f"{percent(share)} of |λ| exceed 1, the largest is {number(largest)}. Under a normaliser that is no instability: the query turned away from what it had "
+                f"attended to, and the mean of ln|λ| stays near 0 ({float(self.whole.mean_log):.3f})."
             )
         return "Grows", f"{percent(share)} of |λ| exceed 1; the largest is {number(largest)}."
 
@@ -211,9 +212,8 @@ class Summary:
             return None
         ours, theirs = float(measure(merged(self.study.attention)).holds), float(measure(null).holds)
         of = "" if len(self.study.attention) == len(self.study.layers) else " of the attention layers"
-        return "Against uniform attention", (
-            f"attention that looks at all {self.study.length} tokens alike would hold {percent(theirs)} of the time without having learned anything; here{of} it is {percent(ours)}."
-        )
+        alike = f"attention that looks at all {self.study.length} tokens alike would hold {percent(theirs)} of the time without having learned anything"
+        return "Against uniform attention", f"{alike}; here{of} it is {percent(ours)}."
 
     def _trained(self) -> tuple[str, str] | None:
         moved = [h for h in self.heads if h.from_initial is not None]
@@ -230,3 +230,8 @@ class Summary:
     def _broken(self) -> tuple[str, str] | None:
         broken = [h for h in self.heads if h.nonfinite]
         return ("Broken", f"NaN or Inf in {_named(broken, self.single)}: {sum(h.nonfinite for h in broken)} eigenvalues.") if broken else None
+
+
+def sentences(study: Study) -> list[tuple[str, str]]:
+    """What the numbers of a study say: catchwords and sentences."""
+    return Summary(study).sentences()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spectral_kernels.api.report.difference import Pair, differences
 from spectral_kernels.api.report.heads import Head
 from spectral_kernels.api.report.measures import BARS, PHASES
 from spectral_kernels.api.report.study import Study
@@ -52,7 +53,23 @@ def write_table(path: str | Path, studies: Sequence[Study]) -> None:
     Raises:
         ValueError: for another suffix.
     """
-    path, table = Path(path), rows(studies)
+    _write(Path(path), rows(studies))
+
+
+def write_distances(path: str | Path, a: Study, b: Study) -> None:
+    """Writes a row per layer of how far two models are apart, and one for all layers together, as `write_table` does."""
+    apart = differences(a, b)
+    _write(Path(path), [_distance(apart.titles, pair) for pair in (*apart.layers, apart.whole)])
+
+
+def _distance(titles: tuple[str, str], pair: Pair) -> Row:
+    row: Row = {}
+    for i in (0, 1):
+        row |= {f"model {i + 1}": titles[i], f"module {i + 1}": pair.names[i], f"median {i + 1}": pair.medians[i], f"holds {i + 1}": pair.holds[i]}
+    return row | {"wasserstein ln|lambda|": pair.wasserstein, "jensen-shannon bits": pair.jensen_shannon}
+
+
+def _write(path: Path, table: list[Row]) -> None:
     if path.suffix == ".csv":
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
