@@ -126,8 +126,17 @@ def used_bins(groups: Sequence[Shares]) -> list[str]:
     return [BARS[i] for i in range(full[0], full[-1] + 1) if BARS[i] != "1" or i in full] if full else list(BARS)
 
 
-def grouped_bars(groups: Sequence[tuple[str, Shares]], title: str, bins: Sequence[str]) -> Spec:
-    """The paper's figure: a group of bars for every head (or layer), a bar for every bin of ``|lambda|``."""
+def highest(groups: Sequence[Shares]) -> float:
+    """The end of an axis that holds all shares, for charts that are to be compared.
+
+    >>> highest([(0.1, 0.43, 0.2, 0.27)])
+    0.5
+    """
+    return max(0.5, math.ceil(10 * max((share for bars in groups for share in bars if not math.isnan(share)), default=1.0)) / 10)
+
+
+def grouped_bars(groups: Sequence[tuple[str, Shares]], title: str, bins: Sequence[str], top: float = 1.0) -> Spec:
+    """The paper's figure: a group of bars for every head (or layer), a bar for every bin of ``|lambda|``, up to the share `top`."""
     values = [{"group": name, **piece} for name, bars in groups for piece in _stacked(bars) if piece["bar"] in bins]
     return _chart(
         values,
@@ -144,7 +153,7 @@ def grouped_bars(groups: Sequence[tuple[str, Shares]], title: str, bins: Sequenc
                 "scale": {"domain": [name for name, _ in groups], "paddingInner": 0.16, "paddingOuter": 0.08},
             },
             "xOffset": {"field": "bar", "type": "nominal", "sort": list(bins), "scale": {"domain": list(bins)}},
-            "y": {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"format": "%", "tickCount": 3}, "title": None},
+            "y": {"field": "share", "type": "quantitative", "scale": {"domain": [0, top]}, "axis": {"format": "%", "tickCount": 3, "domain": False}, "title": None},
             "tooltip": [{"field": "group", "title": title}, *_BAR_TIP],
             **_BARS,
         },
@@ -230,7 +239,7 @@ def medians(series: Sequence[tuple[str, Study]], *, dashed: bool = True) -> Spec
         "axis": {"values": list(range(0, layers, max(1, math.ceil(layers / 16)))), "format": "d", "grid": False, "domain": False},
         "scale": {"domain": [0, layers - 1], "nice": False, "padding": 14},
     }
-    y = {"field": "median", "type": "quantitative", "title": "|λ|", "scale": {"domain": [0, min(top * 1.03, 2)], "clamp": True}, "axis": {"tickCount": 5, "domain": False}}
+    y = {"field": "median", "type": "quantitative", "title": None, "scale": {"domain": [0, min(top * 1.03, 2)], "clamp": True}, "axis": {"tickCount": 5, "domain": False}}
     of_layer, of_head = ([{"filter": {"field": "kind", "equal": kind}}] for kind in ("layer", "head"))
     tip = [{"field": "series", "title": "spectrum"}, {"field": "name", "title": "where"}, {"field": "median", "type": "quantitative", "format": ".4~r", "title": "median |λ|"}]
     at_one = {"data": {"values": [{}]}, "mark": {"type": "rule", "color": "var(--soft)", "strokeDash": [3, 3]}, "encoding": {"y": {"datum": 1}}}

@@ -75,15 +75,15 @@ class Section:
     def bars(self) -> list[Figure]:
         """One figure per layer, a group per head; of layers without heads one figure, a group per layer."""
         heads, layers = self.study.heads, self.study.layers
-        bins = charts.used_bins([h.bars for h in heads])
+        bins, top = charts.used_bins([h.bars for h in heads]), charts.highest([h.bars for h in heads])
         if self.study.single:
             names = [layer.name for layer in layers] if len(layers) <= charts.MOST_STRIPS else [str(i) for i in range(len(layers))]
-            spec = charts.grouped_bars([(name, h.bars) for name, h in zip(names, heads, strict=True)], "layer", bins)
+            spec = charts.grouped_bars([(name, h.bars) for name, h in zip(names, heads, strict=True)], "layer", bins, top)
             return [Figure("", spec, alt="Shares of |λ| in bins by layer")]
         figures = []
         for i, layer in enumerate(layers):
             of_layer = [h for h in heads if h.layer == i]
-            spec = charts.grouped_bars([(str(h.head), h.bars) for h in of_layer], "head", bins)
+            spec = charts.grouped_bars([(str(h.head), h.bars) for h in of_layer], "head", bins, top)
             text = " · ".join(part for part in (layer.name, layer.family.replace("_", " "), _verdicts([h.verdict for h in of_layer])) if part)
             figures.append(Figure(f"Layer {i}", spec, text, f"Shares of |λ| in bins by head of {layer.name}"))
         return figures

@@ -117,9 +117,8 @@ class Summary:
         return found
 
     def sentences(self) -> list[tuple[str, str]]:
-        tests: list[Callable[[], tuple[str, str] | None]] = [
-            self._holds, self._forgets, self._growth, self._turns, self._depth, self._position, self._null, self._trained, self._broken,
-        ]
+        of_values = [self._holds, self._forgets, self._growth, self._turns, self._depth, self._position, self._null, self._trained]
+        tests: list[Callable[[], tuple[str, str] | None]] = [*(of_values if self.heads else []), self._broken]
         return [found for test in tests if (found := test()) is not None]
 
     def _among(self, verdict: str, acts: tuple[str, str]) -> tuple[list[Head], str]:
@@ -224,11 +223,11 @@ class Summary:
         where = f"layer {most.layer}" if self.single else most.label
         return "Against its initialisation", (
             f"the median |λ| was {float(before.quartiles[1]):.3g} and is {float(self.whole.quartiles[1]):.3g}; what holds went from {percent(float(before.holds))} to "
-            f"{percent(float(self.whole.holds))}. {where.capitalize()} moved most, by {most.from_initial:.2g} in ln|λ| on average."
+            f"{percent(float(self.whole.holds))}." + (f" {where.capitalize()} moved most, by {most.from_initial:.2g} in ln|λ| on average." if most.from_initial else "")
         )
 
     def _broken(self) -> tuple[str, str] | None:
-        broken = [h for h in self.heads if h.nonfinite]
+        broken = [h for h in self.study.heads if h.nonfinite]
         return ("Broken", f"NaN or Inf in {_named(broken, self.single)}: {sum(h.nonfinite for h in broken)} eigenvalues.") if broken else None
 
 
