@@ -35,10 +35,9 @@ test: build $(VENV)/.complete
 test-gpu: build
 	$(PY) -m pytest -q -m gpu --require-gpu
 
-# demo: a quick benchmark on this machine, then the eigenvalues of a trained GRU while it reads English words (figure in build/demo)
+# demo: the spectra of three trained models on real input, and the page about them (build/demo/report.html)
 demo: $(VENV)/.native
-	$(PY) -m spectral_kernels bench --quick
-	$(PY) demo/gru_words.py
+	$(PY) demo
 
 # bench-gpu: eigenvalues of matrices that live on a GPU, against torch there; fails where there is none
 bench-gpu: build
