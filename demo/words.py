@@ -100,8 +100,8 @@ def read(words: list[str]) -> tuple[list[str], list[Reading]]:
         ("encoder", encoder, letters, None, letter_steps, letters, GRAPHEMES),
         ("decoder", decoder, fed, state, phoneme_steps, written, PHONEMES),
     ):
-        transitions = sk.families.gru(gru.embedding[inputs], *gru[1:], h0=h0)  # (words, steps, 256, 256), held as factors
         inputs = inputs[:, : int(steps.max())]
+        transitions = sk.families.gru(gru.embedding[inputs], *gru[1:], h0=h0)  # (words, steps, 256, 256), held as factors
         took_place = torch.arange(inputs.shape[1]) < steps[:, None]
         spelt = [[alphabet[i] for i in row[:count]] for row, count in zip(symbols.tolist(), steps.tolist(), strict=True)]
         readings.append(Reading(name, replace(transitions, valid=took_place), spelt))
