@@ -12,8 +12,8 @@ build: $(VENV)/.built
 # torch alone with its dependencies (a CUDA build brings its libraries); the rest as pinned, nothing beside the pins
 $(VENV)/.installed: requirements-dev.txt
 	test -x $(PY) || python3 -m venv $(VENV)
-	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements-dev.txt torch
-	sed '/^# tests:/,$$d' requirements-dev.txt | $(PIP) install --no-deps -r /dev/stdin
+	$(PIP) install --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements-dev.txt torch
+	sed '/^# tests:/,$$d' requirements-dev.txt | $(PIP) install --no-compile --no-deps -r /dev/stdin
 	touch $@
 $(VENV)/.complete: $(VENV)/.installed
 	$(PIP) install --no-deps -r requirements-dev.txt
@@ -32,7 +32,7 @@ test: build $(VENV)/.complete
 	$(PY) -m pytest -q -m "not gpu" --durations=10 -n auto --dist loadfile
 
 # test-gpu: the tests that need a GPU; fails where there is none
-test-gpu: build
+test-gpu: build $(VENV)/.complete
 	$(PY) -m pytest -q -m gpu --require-gpu
 
 # demo: the spectra of three trained models on real input, and the page about them (build/demo/report.html)
@@ -40,7 +40,7 @@ demo: $(VENV)/.native
 	$(PY) demo
 
 # bench-gpu: eigenvalues of matrices that live on a GPU, against torch there; fails where there is none
-bench-gpu: build
+bench-gpu: build $(VENV)/.complete
 	$(PY) benchmarks/gpu.py
 
 # lint: style and types
@@ -49,7 +49,7 @@ lint: $(VENV)/.complete
 	$(PY) -m mypy
 
 # bench: accuracy gate, then every benchmark against its opponents; CSV, table and figure in benchmarks/results
-bench: build
+bench: build $(VENV)/.complete
 	$(PY) benchmarks/run.py
 
 # wheel: one wheel for Python >= 3.10 and torch >= 2.10, into dist/
