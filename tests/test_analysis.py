@@ -144,6 +144,30 @@ def test_the_command_line(gpt2, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "both").iterdir()} == {"distances.csv", "report.html", "spectrum.csv"}
 
 
+def test_the_commands_of_the_readme(tmp_path, monkeypatch):
+    """With small models in folders of the names that it uses, and a tokenizer of bytes."""
+    import tokenizers
+
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text(README.read_text()[:600])
+    torch.manual_seed(0)
+    special = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    small = {
+        "gpt2": transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=300, n_embd=16, n_layer=1, n_head=2, **special)),
+        "state-spaces/mamba-130m-hf": transformers.MambaForCausalLM(transformers.MambaConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1, state_size=2, **special)),
+    }
+    alphabet = {letter: i for i, letter in enumerate(["<end>", *sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())])}
+    of_bytes = tokenizers.Tokenizer(tokenizers.models.BPE(alphabet, []))
+    of_bytes.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for name, model in small.items():
+        model.save_pretrained(name)
+        transformers.PreTrainedTokenizerFast(tokenizer_object=of_bytes, eos_token="<end>").save_pretrained(name)
+    commands = [line.split()[1:] for line in README.read_text().splitlines() if line.startswith(("spectral-kernels analyze ", "spectral-kernels compare "))]
+    assert [command[0] for command in commands] == ["analyze", "analyze", "compare"]
+    assert [cli.main(command) for command in commands] == [0, 0, 0]
+    assert {page.parent.name for page in Path("runs").glob("*/report.html")} == {"gpt2", "mamba", "both"}
+
+
 def test_errors_say_what_was_expected(gpt2, tmp_path, capsys):
     for arguments, said in [
         (["analyze", gpt2, "--text", str(README), "--length", "1"], "expected length >= 2, got 1"),

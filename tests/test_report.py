@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -55,7 +56,7 @@ def test_measures_are_those_of_the_eigenvalues():
     w[:20], w[20:40], w[40:45] = 1.0, -0.95, 0.0
     m, r, degrees = measure(sk.Spectrum().update(w[None])), w.abs(), w.angle().abs().rad2deg()
     edges = [0, 0.1, 0.5, 0.9, 1, 1, 10, 100, math.inf]
-    expected = [((r == 1) if i == 4 else (r >= a) & (r < b) & (r != 1)).double().mean() for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))]
+    expected = [((r == 1) if i == 4 else (r >= a) & (r < b) & (r != 1)).double().mean() for i, (a, b) in enumerate(itertools.pairwise(edges))]
     torch.testing.assert_close(m.bars, torch.stack(expected))
     assert len(BARS) == 8 and float(m.bars.sum()) == pytest.approx(1)
     shares = {"forgets": r < 0.5, "fades": (r >= 0.5) & (r < 0.9), "grows": r.log() >= 2.0**-10, "turns": degrees >= 10, "negative": (w.imag == 0) & (w.real < 0)}
@@ -97,7 +98,7 @@ def test_sources_of_a_study(tmp_path):
     assert len(Study.of(tmp_path / "spectrum.npz").layers) == 2
     pooled = Study.of({"a": sk.Spectrum({"batch": 2, "head": 3}).update(torch.rand(5, 2, 3, 1)), "b": sk.Spectrum().update(torch.rand(5, 1))})
     assert [layer.heads for layer in pooled.layers] == [3, 1]
-    with pytest.raises(TypeError, match="expected a Run.*got list"):
+    with pytest.raises(TypeError, match=r"expected a Run.*got list"):
         Study.of([1])
     with pytest.raises(ValueError, match="at least one spectrum in 'none'"):
         Study.of({}, "none")
@@ -228,7 +229,7 @@ def test_tables(studies, tmp_path):
     for row, head in zip(rows, heads, strict=True):
         assert (row["module"], int(row["head"]), float(row["median"])) == (head.name, head.head, head.median)
         assert sum(float(value) for name, value in row.items() if name.startswith("|lambda|")) == pytest.approx(1)
-    with pytest.raises(ValueError, match="ends in .csv or .parquet"):
+    with pytest.raises(ValueError, match=r"ends in \.csv or \.parquet"):
         sk.report.write_table(tmp_path / "spectrum.xlsx", studies)
 
 

@@ -82,7 +82,7 @@ def _dtype(name: str) -> Any:
 
 
 def _ready(model: nn.Module) -> nn.Module:
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if hasattr(config, "use_cache"):
         config.use_cache = False  # states of past tokens that nothing asks for
     if all(p.device.type == "cpu" for p in model.parameters()):

@@ -223,14 +223,15 @@ def medians(series: Sequence[tuple[str, Study]], *, dashed: bool = True) -> Spec
     """The median of ``|lambda|`` by layer with its quartiles, and every head of the first study as a point."""
     names = [name for name, _ in series]
     values: list[Spec] = []
+    top = 1.0
     for name, study in series:
         for i, layer in enumerate(study.layers):
             lower, median, upper = layer.measures.quartiles.tolist()
-            values.append({"series": name, "layer": i, "name": layer.name, "lower": lower, "median": median, "upper": upper, "kind": "layer"})
+            if layer.measures.count > 0:
+                top = max(top, upper)
+                values.append({"series": name, "layer": i, "name": layer.name, "lower": lower, "median": median, "upper": upper, "kind": "layer"})
     if not series[0][1].single:
-        values += [{"series": names[0], "layer": h.layer, "name": h.label, "median": h.median, "kind": "head"} for h in series[0][1].heads]
-    values = [v for v in values if not math.isnan(v["median"])]
-    top = max([1.0, *(v.get("upper", v["median"]) for v in values)])
+        values += [{"series": names[0], "layer": h.layer, "name": h.label, "median": h.median, "kind": "head"} for h in series[0][1].heads if h.count]
     layers = max(len(study.layers) for _, study in series)
     x = {
         "field": "layer",

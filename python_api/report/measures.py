@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ ROUNDING = 2.0**-10  # |ln|lambda|| up to which an eigenvalue above 1 is taken f
 OSCILLATES = 0.1  # share of eigenvalues that turn by 10 degrees or more in a token
 
 
-class Measures(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Measures:
     """Statistics of every group of a spectrum, float64 tensors of its shape; shares are of the finite eigenvalues."""
 
     count: Tensor
