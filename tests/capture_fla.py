@@ -52,15 +52,41 @@ LAYERS = {
     "RWKV7Attention": {"hidden_size": 64, "head_dim": 32, "layer_idx": 0, "num_hidden_layers": 2, "mode": "fused_recurrent"},
     "DeltaNet": SMALL,
     "HGRN2Attention": {"hidden_size": 64, "expand_ratio": 32, "layer_idx": 0},
-    "HGRNAttention": {"hidden_size": 64, "layer_idx": 0, "mode": "fused_recurrent"},
     "MultiScaleRetention": SMALL | {"mode": "fused_recurrent"},
     "GatedDeltaProduct": SMALL | {"head_dim": 32, "num_householder": 2, "allow_neg_eigval": True},
     "Comba": SMALL | {"head_dim": 32},
-    "PaTHAttention": {"hidden_size": 64, "num_heads": 2, "layer_idx": 0, "use_forget_gate": True},
-    "RWKV6Attention": {"hidden_size": 64, "num_heads": 2, "layer_idx": 0, "mode": "fused_recurrent", "proj_low_rank_dim": 8, "gate_low_rank_dim": 16},
+    "PaTHAttention": SMALL | {"use_forget_gate": True},
+    "HGRNAttention": {"hidden_size": 64, "layer_idx": 0, "mode": "fused_recurrent"},
+    "RWKV6Attention": SMALL | {"mode": "fused_recurrent", "proj_low_rank_dim": 8, "gate_low_rank_dim": 16},
     "GatedSlotAttention": SMALL | {"num_slots": 16, "mode": "fused_recurrent"},
-    "SimpleGatedLinearAttention": SMALL | {"mode": "fused_recurrent"},
+    "GatedDeltaNet2": SMALL | {"head_dim": 32},
+    "PrecondGatedDeltaNet": SMALL | {"head_dim": 32},
+    "PrecondKDA": SMALL | {"head_dim": 32},
+    "MomentumDeltaNet": SMALL | {"head_dim": 32},
+    "Raven": SMALL | {"num_slots": 16, "topk": 4},
+    "LinearAttention": SMALL | {"mode": "fused_recurrent"},
+    "ForgettingAttention": SMALL,
+    "ReBasedLinearAttention": {"hidden_size": 64, "num_heads": 2, "num_key_value_heads": 2},
+    "ABCAttention": SMALL | {"num_slots": 16},
+    "MesaNet": SMALL | {"head_dim": 32},
 }
+
+
+def stand_in(layer):
+    """Kernels that the interpreter cannot run, as the library's own naive functions."""
+    consumer = vars(sys.modules[type(layer).__module__])
+    if type(layer).__name__ == "ABCAttention":
+        from fla.ops.gsa.naive import naive_recurrent_gsa
+
+        consumer["chunk_abc"] = lambda q, k, v, s, initial_state=None, output_final_state=False: naive_recurrent_gsa(q, k, v, s)
+    if type(layer).__name__ == "MesaNet":
+        from fla.ops.mesa_net.naive import naive_mesa_net_exact
+
+        def chunk_mesa_net(q, k, v, g, beta, lamb, h_kk_init=None, h_kv_init=None, use_qk_l2norm_in_kernel=False, **others):
+            q, k = (x / (x.square().sum(-1, keepdim=True) + 1e-6).sqrt() for x in (q, k))
+            return naive_mesa_net_exact(q, k, v, g, lamb, beta)
+
+        consumer["chunk_mesa_net"] = chunk_mesa_net
 
 
 def main(names):
@@ -77,8 +103,8 @@ def main(names):
         for p in layer.parameters():
             if p.dim() == 0 or not torch.isfinite(p).all():
                 torch.nn.init.normal_(p, std=0.1)
-        model, x = torch.nn.Sequential(), torch.randn(1, 16, 64)
-        model.mixer = layer
+        stand_in(layer)
+        x = torch.randn(1, 8, 64)
         arguments = {"v_first": None} if name == "RWKV7Attention" else {}
         consumer = vars(sys.modules[type(layer).__module__])
         before = dict(consumer)

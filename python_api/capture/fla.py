@@ -5,7 +5,7 @@ Layers call ``chunk_*`` on whole sequences, ``fused_recurrent_*`` on short ones;
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -259,13 +259,27 @@ def _linear(call: Call) -> Iterator[Observation]:
 
 @function("parallel_based")
 def _based(call: Call) -> Iterator[Observation]:
-    yield Observation(families.based(call["q"], call["k"], scale=call["scale"]), "based")
+    if call["use_norm"] is False:
+        raise Unsupported("Based without its normaliser is not captured")
+    scale = call["q"].shape[-1] ** -0.5 if call["scale"] is None else call["scale"]
+    yield Observation(families.based(call["q"], call["k"], scale=scale), "based", _polynomial(call, scale, lambda x: 1 + x + x * x / 2))
 
 
 @function("parallel_rebased")
 def _rebased(call: Call) -> Iterator[Observation]:
-    scale = call["q"].shape[-1] ** -0.5 if call.arguments.get("use_scale", True) else 1.0
-    yield Observation(families.rebased(call["q"] * scale, call["k"]), "rebased")
+    if call["use_normalize"] is False:
+        raise Unsupported("ReBased without its normaliser is not captured")
+    scale = 1.0 if call["use_scale"] is False else call["q"].shape[-1] ** -0.5
+    yield Observation(families.rebased(call["q"] * scale, call["k"]), "rebased", _polynomial(call, scale, torch.square))
+
+
+def _polynomial(call: Call, scale: float, phi: Callable[[Tensor], Tensor]) -> Comparison | None:
+    if not call.replayed:
+        return None
+    q, k, v = (call[name][:, :POSITIONS].double() for name in ("q", "k", "v"))
+    weights = phi(scale * torch.einsum("bthd,bshd->bhts", q, k)).tril()
+    weights = weights / (weights.sum(-1, keepdim=True) + (1e-6 if call["eps"] is None else call["eps"]))
+    return Comparison(torch.einsum("bhts,bshv->bthv", weights, v), call.output[:, :POSITIONS])
 
 
 @function("chunk_log_linear_attn")
