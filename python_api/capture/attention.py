@@ -19,6 +19,7 @@ from spectral_kernels.api.capture.patches import Patches
 from spectral_kernels.api.capture.replay import Comparison
 from spectral_kernels.api.families.attention import Normalisers, normalisers, ratio
 
+NO_ORDER = "attention without an order of positions (an encoder's, or to another sequence) is no recurrence"
 _ROWS, _SCORES = 64, 2**22  # queries that are replayed, and logits at most for it
 
 
@@ -40,7 +41,7 @@ def _interface(call: Call) -> Iterator[Observation]:
     T, S = q.shape[2], k.shape[2]
     causal = call["is_causal"] if call["is_causal"] is not None else getattr(call.module, "is_causal", True)
     if not causal or getattr(call.module, "is_cross_attention", False):
-        raise Unsupported("attention without an order of positions (an encoder's, or to another sequence) is no recurrence")
+        raise Unsupported(NO_ORDER)
     if call["position_bias"] is not None:
         raise Unsupported("attention with a position_bias of its own is not captured")
     if mask is not None and not isinstance(mask, Tensor):
@@ -54,7 +55,7 @@ def _interface(call: Call) -> Iterator[Observation]:
     else:
         given["attention_mask"] = mask if mask is None or mask.dim() == 4 else None
     given |= {"scale": call.first("scaling", "scale"), "softcap": call["softcap"], "s_aux": call["s_aux"]}
-    yield _observed(call, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), call.output, given, call.first("dropout") or 0.0)
+    yield observed(call, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), call.output, given, call.first("dropout") or 0.0)
 
 
 @function("scaled_dot_product_attention")
@@ -69,10 +70,10 @@ def _sdpa(call: Call) -> Iterator[Observation]:
         k, v = k[:, :, :T], v[:, :, :T]
     if mask is not None:
         mask = mask[(None,) * (4 - mask.dim())]
-    if not causal and T > 1 and (mask is None or _sees_ahead(mask, T, S, call.start)):
-        raise Unsupported("attention without an order of positions (an encoder's, or to another sequence) is no recurrence")
+    if not causal and T > 1 and (mask is None or sees_ahead(mask, T, S, call.start)):
+        raise Unsupported(NO_ORDER)
     given = {"causal": causal or mask is None, "attention_mask": mask, "scale": call["scale"]}
-    yield _observed(call, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), call.output.transpose(1, 2), given, call["dropout_p"] or 0.0)
+    yield observed(call, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), call.output.transpose(1, 2), given, call["dropout_p"] or 0.0)
 
 
 @function("softmax")
@@ -83,28 +84,28 @@ def _softmax(call: Call) -> Iterator[Observation]:
     if scores.dim() != 4 or call["dim"] not in (-1, 3) or not any("attention" in name or "attn" in name for name in names):
         return
     T, S = scores.shape[-2:]
-    hidden = scores <= torch.finfo(scores.dtype).min / 2
-    if S < T or (T > 1 and _sees_ahead(~hidden, T, S, call.start)):
-        raise Unsupported("attention without an order of positions (an encoder's, or to another sequence) is no recurrence")
+    hidden = scores <= _hidden_below(scores.dtype)
+    if S < T or (T > 1 and sees_ahead(~hidden, T, S, call.start)):
+        raise Unsupported(NO_ORDER)
     dtype = torch.float64 if scores.dtype == torch.float64 else torch.float32
     lse = torch.cat([torch.logsumexp(rows.double(), -1) for rows in scores.masked_fill(hidden, -math.inf).split(max(1, _SCORES // max(1, S)), 2)], 2)
     continues = torch.ones(scores.shape[0], T, dtype=torch.bool, device=scores.device)
     continues[:, 0] = False
-    now = Normalisers(lse, lse, continues & _predecessor_is_seen(~hidden, T, S, call.start), dtype)
+    now = Normalisers(lse, lse, continues & _continues(~hidden, T, S, call.start), dtype)
     compared = None
     if call.replayed:
-        rows = _rows(T, scores.shape[0] * scores.shape[1] * S, scores.device)
+        rows = rows_of(T, scores.shape[0] * scores.shape[1] * S, scores.device)
         compared = Comparison((scores[:, :, rows].double() - lse[:, :, rows, None]).exp().transpose(1, 2), call.output[:, :, rows].transpose(1, 2))
     yield Observation(_transition(call, now, S), "softmax_attention", compared)
 
 
-def _observed(call: Call, q: Tensor, k: Tensor, v: Tensor, output: Tensor, given: dict[str, Any], dropout: float) -> Observation:
+def observed(call: Call, q: Tensor, k: Tensor, v: Tensor, output: Tensor, given: dict[str, Any], dropout: float) -> Observation:
     """``q (B, T, H, D)``, ``k, v (B, S, Hk, ...)``, ``output (B, T, H, ...)``; `given`: other arguments of `families.softmax_attention`."""
     T, S, mask = q.shape[1], k.shape[1], given.get("attention_mask")
     now = normalisers(q, k, **given)
     if isinstance(mask, Tensor) and mask.dim() == 4:
-        seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-        now = now._replace(continues=now.continues & _predecessor_is_seen(seen, T, S, call.start).expand_as(now.continues))
+        seen = mask if mask.dtype == torch.bool else mask > _hidden_below(mask.dtype)
+        now = now._replace(continues=now.continues & _continues(seen, T, S, call.start).expand_as(now.continues))
     compared = _attended(call, q, k, v, output, given, now) if call.replayed and not (dropout and call.module.training) else None
     note = "eta over the keys of the window" if given.get("sliding_window") else ""
     return Observation(_transition(call, now, S), "softmax_attention", compared, note=note)
@@ -119,29 +120,35 @@ def _transition(call: Call, now: Normalisers, S: int) -> Any:
     return ratio(now)
 
 
+def _hidden_below(dtype: torch.dtype) -> float:
+    """Logits and biases that say "not seen": the smallest number, or what is left of it where the logits are divided after they are masked."""
+    least: float = torch.finfo(dtype).min
+    return least / (16 if least > -1e30 else 1000)
+
+
 def _own_key(T: int, S: int, start: int) -> int:
     """Which key is that of the first query: the last T of S, unless the cache is longer than what is in it."""
     return min(start, S - T)
 
 
-def _predecessor_is_seen(seen: Tensor, T: int, S: int, start: int) -> Tensor:
-    """``(B, T)``: whether query t sees the key in front of its own, which neither padding nor another document is; of ``seen (B, H, T, S)``, any head."""
+def _continues(seen: Tensor, T: int, S: int, start: int) -> Tensor:
+    """``(B, T)``: whether query t sees its own key and the one in front, which neither is padding nor belongs to another document; of ``seen (B, H, T, S)``, any head."""
     own = _own_key(T, S, start)
-    keys = torch.arange(own - 1, own - 1 + T, device=seen.device).clamp(min=0)
-    index = keys[None, None, :, None].expand(*seen.shape[:2], T, 1)
-    found: Tensor = seen.expand(*seen.shape[:2], T, S).gather(-1, index)[..., 0].any(1)
+    keys = torch.arange(own, own + T, device=seen.device)
+    index = torch.stack([keys, (keys - 1).clamp(min=0)], -1).expand(*seen.shape[:2], T, 2)
+    found: Tensor = seen.expand(*seen.shape[:2], T, S).gather(-1, index).all(-1).any(1)
     if own == 0:
         found[:, 0] = False
     return found
 
 
-def _sees_ahead(mask: Tensor, T: int, S: int, start: int) -> bool:
+def sees_ahead(mask: Tensor, T: int, S: int, start: int) -> bool:
     """Whether the first query sees a key behind its own."""
     row = mask[..., :1, min(_own_key(T, S, start) + 1, S) :]
-    return bool((row if row.dtype == torch.bool else row > torch.finfo(row.dtype).min / 2).any()) if row.shape[-1] else False
+    return bool((row if row.dtype == torch.bool else row > _hidden_below(row.dtype)).any()) if row.shape[-1] else False
 
 
-def _rows(T: int, logits_per_query: int, device: torch.device) -> Tensor:
+def rows_of(T: int, logits_per_query: int, device: torch.device) -> Tensor:
     count = max(2, min(T, _ROWS, _SCORES // max(1, logits_per_query)))
     return torch.linspace(0, T - 1, count, device=device).long().unique()
 
@@ -149,7 +156,7 @@ def _rows(T: int, logits_per_query: int, device: torch.device) -> Tensor:
 def _attended(call: Call, q: Tensor, k: Tensor, v: Tensor, output: Tensor, given: dict[str, Any], of: Normalisers) -> Comparison:
     """A sample of queries: the output from their logits and normalisers."""
     B, T, H, D = q.shape
-    S, rows = k.shape[1], _rows(T, B * H * k.shape[1], q.device)
+    S, rows = k.shape[1], rows_of(T, B * H * k.shape[1], q.device)
     scale = D**-0.5 if given.get("scale") is None else given["scale"]
     k, v = (x.repeat_interleave(H // x.shape[2], 2).double() for x in (k, v))
     logits = scale * torch.einsum("bthd,bshd->bhts", q[:, rows].double(), k)
@@ -171,13 +178,3 @@ def _attended(call: Call, q: Tensor, k: Tensor, v: Tensor, output: Tensor, given
     counts = (of.unsunk != -math.inf)[:, 0, rows]
     return Comparison(torch.einsum("bhts,bshd->bthd", weights, v), output[:, rows], counts)
 
-
-def from_projections(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, returned: Tensor, out: nn.Linear, dropout: float) -> Iterator[Observation]:
-    """A layer whose projections were computed again, ``(B, T, H, D)``; the comparison is behind its output projection."""
-    given = {"causal": mask is None, "attention_mask": mask}
-    seen = _observed(call, q, k, v, returned, given, dropout)
-    if isinstance(seen.replay, Comparison):
-        rows = _rows(q.shape[1], q.shape[0] * q.shape[2] * k.shape[1], q.device)
-        projected = torch.nn.functional.linear(seen.replay.replayed.flatten(2), out.weight.double(), None if out.bias is None else out.bias.double())
-        seen = seen._replace(replay=Comparison(projected, returned[:, rows], seen.replay.counts))
-    yield seen

@@ -54,9 +54,12 @@ class Call:
 
     @property
     def output(self) -> Tensor:
-        """What was returned, or the first of it."""
-        first: Tensor = self.returned[0] if isinstance(self.returned, (tuple, list)) else self.returned
-        return first
+        """The first tensor of what was returned."""
+        first = self.returned
+        while isinstance(first, (tuple, list)):
+            first = first[0]
+        found: Tensor = first
+        return found
 
 
 class Observation(NamedTuple):
@@ -66,7 +69,7 @@ class Observation(NamedTuple):
         transition: ``(B, T)`` or ``(B, T, H)``, or constant.
         family: the function of `sk.families` that made it.
         replay: how its recurrence is run again; None: it cannot be.
-        part: what tells it from the other recurrences of its layer.
+        part: what tells it from the other recurrences of its layer, put behind a colon, or as it is where it begins with a point.
         head: where each head is a call of its own, which of how many this is.
         positions: of a constant transition, the sequences and tokens that it stands for.
         note: see `Record`.
@@ -125,6 +128,13 @@ def module(*names: str, covers: bool = False) -> Callable[[Observer], Observer]:
     return _register(MODULES, names, (), covers)
 
 
+# Functions written in C++, which have no signature
+_BUILT_IN = {
+    "scaled_dot_product_attention": ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa"),
+    "softmax": ("input", "dim", "dtype"),
+}
+
+
 @lru_cache(maxsize=4096)
 def _signature(implementation: Callable[..., Any]) -> inspect.Signature | None:
     try:
@@ -137,7 +147,7 @@ def bind(implementation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     """Arguments by name, defaults left out; what the signature does not name keeps the name it came with."""
     signature = _signature(implementation)
     if signature is None:
-        return dict(kwargs)
+        return dict(zip(_BUILT_IN.get(getattr(implementation, "__name__", ""), ()), args, strict=False)) | kwargs
     try:
         bound = signature.bind_partial(*args, **kwargs).arguments
     except TypeError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from spectral_kernels.api import families
-from spectral_kernels.api.capture.calls import Call, Observation, function
-from spectral_kernels.api.capture.scans import l2norm, matrix_state, outer, repeated
+from spectral_kernels.api.capture.calls import Call, Observation, Unsupported, function
+from spectral_kernels.api.capture.scans import initial_state, l2norm, matrix_state, outer, repeated, wide
 from spectral_kernels.api.families._gates import strength
 
 _FLAGS = ("use_gate_in_kernel", "use_qk_l2norm_in_kernel", "use_beta_sigmoid_in_kernel", "allow_neg_eigval")
@@ -46,30 +47,24 @@ def _gated_delta_rule(call: Call) -> Iterator[Observation]:
     g, beta, normed = call["g"], call["beta"], bool(call["use_qk_l2norm_in_kernel"])
     if beta is None:
         beta = torch.ones(v.shape[:-1], device=v.device)
+    if call["gv"] is not None or (call["gk"] is not None and g is not None):
+        raise Unsupported("a delta rule with gates on its values, or with two gates, is not captured")
+    if call["gk"] is not None:
+        call.arguments["g"] = call["gk"]
+        yield from _kda(call)
+        return
     if g is None:
         family, t = "deltanet", families.deltanet(k, beta, **given(call, *_FLAGS[1:]))
     else:
         family, t = "gated_deltanet", families.gated_deltanet(g, k, beta, **given(call, *_FLAGS, "A_log", "dt_bias"))
-    t = _wide(t, v.shape[-1])
+    t = wide(t, v.shape[-1])
     if not call.replayed:
         yield Observation(t, family)
         return
     HV = v.shape[2]
     write = strength(family, beta.float(), bool(call["use_beta_sigmoid_in_kernel"]), bool(call["allow_neg_eigval"]))
     q, k = (repeated(l2norm(x.float()) if normed else x.float(), HV) for x in (q, k))
-    initial = call.before.get("initial_state")
-    yield Observation(t, family, matrix_state(call, q, outer(k, v, write), scale=call["scale"], initial=_state(call, initial)))
-
-
-def _wide(t: Any, V: int) -> Any:
-    from dataclasses import replace
-
-    return replace(t, multiplicity=V)
-
-
-def _state(call: Call, initial: torch.Tensor | None) -> torch.Tensor | None:
-    """``(B, H, K, V)``; fla's `transpose_state_layout` has V in front."""
-    return initial.transpose(-1, -2) if initial is not None and call["transpose_state_layout"] else initial
+    yield Observation(t, family, matrix_state(call, q, outer(k, v, write), scale=call["scale"], initial=initial_state(call)))
 
 
 @function("chunk_gated_delta_product", overwrites=("initial_state",))
@@ -86,7 +81,7 @@ def gated_delta_product(call: Call, m: int) -> Iterator[Observation]:
         family, t = "deltaproduct", families.deltaproduct(k, beta, m, **flags)
     else:
         family, t = "gated_deltaproduct", families.gated_deltaproduct(g, k, beta, m, **flags)
-    t = _wide(t, v.shape[-1])
+    t = wide(t, v.shape[-1])
     if not call.replayed:
         yield Observation(t, family)
         return
@@ -108,9 +103,7 @@ def gated_delta_product(call: Call, m: int) -> Iterator[Observation]:
             total = total + (b * key)[..., None] * v[:, j, :, None, :].double()
         return torch.as_tensor(total)
 
-    from dataclasses import replace
-
-    yield Observation(t, family, matrix_state(replace(call, returned=returned), queries, substeps, scale=call["scale"], initial=_state(call, call.before.get("initial_state"))))
+    yield Observation(t, family, matrix_state(replace(call, returned=returned), queries, substeps, scale=call["scale"], initial=initial_state(call)))
 
 
 @function(
@@ -123,11 +116,11 @@ def gated_delta_product(call: Call, m: int) -> Iterator[Observation]:
 )
 def _kda(call: Call) -> Iterator[Observation]:
     q, k, v = _keys(call)
-    t = _wide(families.kda(call["g"], k, call["beta"], **given(call, *_FLAGS, *_GATE)), v.shape[-1])
+    t = wide(families.kda(call["g"], k, call["beta"], **given(call, *_FLAGS, *_GATE)), v.shape[-1])
     if not call.replayed:
         yield Observation(t, "kda")
         return
     write = strength("kda", call["beta"].float(), bool(call["use_beta_sigmoid_in_kernel"]), bool(call["allow_neg_eigval"]))
     HV = v.shape[2]
     q, k = (repeated(l2norm(x.float()) if call["use_qk_l2norm_in_kernel"] else x.float(), HV) for x in (q, k))
-    yield Observation(t, "kda", matrix_state(call, q, outer(k, v, write), scale=call["scale"], initial=_state(call, call.before.get("initial_state"))))
+    yield Observation(t, "kda", matrix_state(call, q, outer(k, v, write), scale=call["scale"], initial=initial_state(call)))

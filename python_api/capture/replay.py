@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,8 +35,7 @@ class Replay:
     initial: Tensor | None = None
 
 
-@dataclass
-class Comparison:
+class Comparison(NamedTuple):
     """Two tensors that should be equal, ``(B, rows, ...)``, and which rows count."""
 
     replayed: Tensor

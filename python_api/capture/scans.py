@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +12,9 @@ from torch.nn.functional import silu
 
 from spectral_kernels.api.capture.calls import Call
 from spectral_kernels.api.capture.replay import Replay
+from spectral_kernels.api.transitions import Transition
+
+Structure = TypeVar("Structure", bound=Transition)
 
 
 def l2norm(x: Tensor) -> Tensor:
@@ -43,6 +48,9 @@ def matrix_state(
     """
     if not call.replayed:
         return None
+    documents = call.first("cu_seqlens")
+    length = q.shape[1] if documents is None else int(documents[1])  # the first document: behind it the state begins anew
+    initial = None if initial is None else initial[: q.shape[0]]
     q = repeated(q, heads or q.shape[2]).double() * (q.shape[-1] ** -0.5 if scale is None else scale)
     returned = call.output
 
@@ -50,7 +58,7 @@ def matrix_state(
         state = after if read_before is None else before + read_before(s)
         return torch.einsum("bhk,bhkv->bhv", q[:, s], state[..., : q.shape[-1], :])
 
-    return Replay(write, read, lambda s: returned[:, s], q.shape[1], initial)
+    return Replay(write, read, lambda s: returned[:, s], length, initial)
 
 
 def outer(k: Tensor, v: Tensor, strength: Tensor | None = None) -> Callable[[int], Tensor]:
@@ -61,6 +69,17 @@ def outer(k: Tensor, v: Tensor, strength: Tensor | None = None) -> Callable[[int
         return key[..., None] * v[:, s, :, None, :].double()
 
     return write
+
+
+def initial_state(call: Call, name: str = "initial_state") -> Tensor | None:
+    """``(B, H, K, V)``, as it was before the call."""
+    initial: Tensor | None = call.before.get(name)
+    return initial.transpose(-1, -2) if initial is not None and (call["state_v_first"] or call["transpose_state_layout"]) else initial
+
+
+def wide(t: Structure, V: int) -> Structure:
+    """A transition whose state has V columns."""
+    return replace(t, multiplicity=V)
 
 
 def gated(y: Tensor, u: Tensor, D: Tensor | None, z: Tensor | None) -> Tensor:

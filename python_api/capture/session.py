@@ -133,9 +133,13 @@ class capture:
                 stance = torch.compiler.set_stance("force_eager")
                 stance.__enter__()
                 self._patches.call(lambda: stance.__exit__(None, None, None))
+            fused = {m for layer in self._names if isinstance(layer, nn.TransformerEncoderLayer) for m in layer.modules()}
             for module in self._names:
-                self._patches.call(module.register_forward_pre_hook(self._enter_module, with_kwargs=True).remove)
-                self._patches.call(module.register_forward_hook(self._leave_module, with_kwargs=True, always_call=True).remove)
+                if isinstance(module, nn.TransformerEncoderLayer):
+                    self._patches.item(vars(module), "forward", self._around(module, module.forward))
+                elif module not in fused:
+                    self._patches.call(module.register_forward_pre_hook(self._enter_module, with_kwargs=True).remove)
+                    self._patches.call(module.register_forward_hook(self._leave_module, with_kwargs=True, always_call=True).remove)
             self._listen()
         except BaseException:
             self._patches.restore()
@@ -214,13 +218,28 @@ class capture:
 
         return wrapper
 
+    def _around(self, module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """What hooks do, where a hook would turn a fused path off and so change the bits of the output."""
+
+        @wraps(forward)
+        def around(*args: Any, **kwargs: Any) -> Any:
+            self._enter_module(module, args, kwargs)
+            returned = None
+            try:
+                returned = forward(*args, **kwargs)
+            finally:
+                self._leave_module(module, args, kwargs, returned)
+            return returned
+
+        return around
+
     def _enter_module(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._deaf or calls.in_backward():
             return
         if not self._inside:
             self.run.batches += 1
             self._batches_here += 1
-            self._batch = self._batch.following(calls.bind(module.forward, args, kwargs))
+            self._batch = self._batch.following(calls.bind(type(module).forward, (module, *args), kwargs))
         kernel = _kernel_of(module)
         self._inside.append((module, self._batch.entries(module), kernel))
         if kernel is not None and kernel.covers:
@@ -234,7 +253,7 @@ class capture:
             self._busy -= 1
         try:
             if kernel is not None and not self._busy and returned is not None:
-                self._hear(kernel, calls.bind(module.forward, args, kwargs), returned, {}, self._replays(), type(module))
+                self._hear(kernel, calls.bind(type(module).forward, (module, *args), kwargs), returned, {}, self._replays(), type(module))
         finally:
             self._inside.pop()
 
@@ -253,9 +272,9 @@ class capture:
             with self._aside():
                 given = {key: calls.detached(value) for key, value in arguments.items()}
                 call = Call(kernel.name, given, calls.detached(returned), module, self._batch.start, replayed, before, self._batch.memory(name))
-                library = getattr(source, "__module__", None) or type(module).__module__
+                origins = [(getattr(of, "__module__", None) or "").split(".")[0] for of in (source, type(module))]
                 for seen in kernel.observe(call):
-                    self._add(name, call, seen, library.split(".")[0])
+                    self._add(name, call, seen, origins[origins[0] in ("", "torch")])
         except Unsupported as reason:
             self.run.skipped[name] = str(reason)
         except (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError) as failure:
@@ -271,7 +290,7 @@ class capture:
             valid = self._batch.valid(*seen.positions, t.device, call)
             positions = torch.ones(seen.positions, dtype=torch.bool) if valid is None else valid
         self.run.add(
-            name + (f":{seen.part}" if seen.part else ""),
+            name + (seen.part if seen.part.startswith(".") else f":{seen.part}" if seen.part else ""),
             t,
             family=seen.family,
             library=library,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,12 +58,12 @@ def _layers(call: Call, layer: nn.RNNBase, x: Tensor, valid: Tensor | None) -> I
             at = i * directions + d
             part = f"l{i}" + ("_reverse" if d else "")
             inputs = _reversed(x, valid) if d else x
-            t, h = _cell(kind, layer, inputs, at, _state(initial, at, x.shape[0], call["batch_sizes"]))
+            t, h = _cell(kind, layer, inputs, at, _state(initial, at, x.shape[0]))
             outputs.append(_reversed(h, valid) if d else h)
             found.append(Observation(t if valid is None else _masked(t, valid), kind.lower(), None, part, note="right to left" if d else ""))
         x = torch.cat(outputs, -1)
     if call.replayed:
-        returned = call.output
+        returned = call.returned[0]
         if isinstance(returned, PackedSequence):
             returned = nn.utils.rnn.pad_packed_sequence(returned, batch_first=True)[0]
         else:
@@ -72,7 +73,7 @@ def _layers(call: Call, layer: nn.RNNBase, x: Tensor, valid: Tensor | None) -> I
     yield from found
 
 
-def _state(initial: Any, at: int, batch: int, _: Any) -> tuple[Tensor, ...]:
+def _state(initial: Any, at: int, batch: int) -> tuple[Tensor, ...]:
     """h (and c) of one layer and direction, ``(B, n)``."""
     if initial is None:
         return ()
@@ -84,17 +85,18 @@ def _cell(kind: str, layer: nn.RNNBase, x: Tensor, at: int, state: tuple[Tensor,
     """The Jacobians of one layer and direction, and its outputs."""
     weights = _weights(layer, at)
     names = ("h0", "c0")[: len(state)]
-    options: dict[str, Any] = dict(zip(names, (s.to(x.dtype) for s in state), strict=True))
+    options: dict[str, Any] = dict(zip(names, (s.to(layer.weight_hh_l0.dtype) for s in state), strict=True))
     if kind == "RNN":
         options["nonlinearity"] = layer.nonlinearity
-    t = _CELLS[kind](x, *weights, **options)
+    t = _CELLS[kind](x.to(layer.weight_hh_l0.dtype), *weights, **options)
     return t, _run(kind, layer, x, weights, state)
 
 
 def _run(kind: str, layer: nn.RNNBase, x: Tensor, weights: list[Tensor | None], state: tuple[Tensor, ...]) -> Tensor:
-    """What torch's own function for one layer gives, ``(B, T, n)``."""
-    n, flat = layer.hidden_size, [w for w in weights if w is not None]
-    h = [s[None].to(x.dtype) for s in state] or [x.new_zeros(1, x.shape[0], n)] * (2 if kind == "LSTM" else 1)
+    """What torch's own function for one layer gives in float64, ``(B, T, n)``."""
+    n, flat = layer.hidden_size, [w.double() for w in weights if w is not None]
+    x = x.double()
+    h = [s[None].double() for s in state] or [x.new_zeros(1, x.shape[0], n)] * (2 if kind == "LSTM" else 1)
     name = "lstm" if kind == "LSTM" else "gru" if kind == "GRU" else f"rnn_{layer.nonlinearity}"
     out: Tensor = getattr(torch._VF, name)(x, h if kind == "LSTM" else h[0], flat, layer.bias, 1, 0.0, False, False, True)[0]
     return out
@@ -111,8 +113,6 @@ def _reversed(x: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def _masked(t: Transition, valid: Tensor) -> Transition:
-    from dataclasses import replace
-
     return replace(t, valid=valid.to(t.device).reshape(*valid.shape, *(1,) * (len(t.batch_shape) - 2)).expand(t.batch_shape))
 
 
@@ -122,19 +122,51 @@ def _multihead(call: Call) -> Iterator[Observation]:
     if not isinstance(layer, nn.MultiheadAttention):
         return
     query, key = call["query"], call["key"]
-    masked = call["attn_mask"] is not None
-    if query is not key or not (masked or call["is_causal"]):
-        raise Unsupported("attention without an order of positions (an encoder's, or to another sequence) is no recurrence")
+    if (query.data_ptr(), query.shape) != (key.data_ptr(), key.shape):
+        raise Unsupported(attention.NO_ORDER)
+    x, returned = (_batch_first(y, query.dim() == 3, layer.batch_first) for y in (query, call.output))
+    seen, rows = _self_attention(call, layer, x, call["attn_mask"], call["key_padding_mask"], call["is_causal"])
+    yield seen if seen.replay is None else seen._replace(replay=seen.replay._replace(returned=returned[:, rows]))
+
+
+@module("TransformerEncoderLayer", covers=True)
+def _encoder_layer(call: Call) -> Iterator[Observation]:
+    """The whole layer may be one fused kernel, which shows nothing of its attention."""
+    layer = call.module
+    if not isinstance(layer, nn.TransformerEncoderLayer):
+        return
+    src = call["src"]
+    x, returned = (_batch_first(y, src.dim() == 3, layer.self_attn.batch_first) for y in (src, call.output))
+    inputs = layer.norm1(x) if layer.norm_first else x
+    seen, rows = _self_attention(call, layer.self_attn, inputs, call["src_mask"], call["src_key_padding_mask"], call["is_causal"])
+    if seen.replay is not None:
+        h = x[:, rows] + seen.replay.replayed.to(x.dtype)
+        y = h + layer._ff_block(layer.norm2(h)) if layer.norm_first else layer.norm2((h := layer.norm1(h)) + layer._ff_block(h))
+        seen = seen._replace(replay=Comparison(y, returned[:, rows], seen.replay.counts))
+    yield seen._replace(part=".self_attn", replay=None if layer.training else seen.replay)
+
+
+def _batch_first(x: Tensor, batched: bool, batch_first: bool) -> Tensor:
+    return x[None] if not batched else x if batch_first else x.transpose(0, 1)
+
+
+def _self_attention(call: Call, layer: nn.MultiheadAttention, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool | None) -> tuple[Any, Tensor]:
+    """Of ``x (B, T, E)``; the comparison holds what is behind the output projection, for the queries whose indices stand beside it."""
+    if mask is None and not is_causal:
+        raise Unsupported(attention.NO_ORDER)
     if layer.bias_k is not None or layer.add_zero_attn or not layer._qkv_same_embed_dim:
         raise Unsupported("nn.MultiheadAttention with add_bias_kv, add_zero_attn, kdim or vdim is not captured")
-    x = query[None] if query.dim() == 2 else query if layer.batch_first else query.transpose(0, 1)
     B, T, H = x.shape[0], x.shape[1], layer.num_heads
     q, k, v = linear(x, layer.in_proj_weight, layer.in_proj_bias).unflatten(-1, (3, H, -1)).unbind(2)
-    mask = _mask(call["attn_mask"], call["key_padding_mask"], B, H, T)
-    if mask is not None and attention._sees_ahead(mask, T, T, 0):
-        raise Unsupported("attention without an order of positions (an encoder's, or to another sequence) is no recurrence")
-    returned = call.output[None] if query.dim() == 2 else call.output if layer.batch_first else call.output.transpose(0, 1)
-    yield from attention.from_projections(call, q, k, v, mask, returned, layer.out_proj, layer.dropout)
+    mask = _mask(mask, padding, B, H, T)
+    if mask is not None and attention.sees_ahead(mask, T, T, 0):
+        raise Unsupported(attention.NO_ORDER)
+    seen = attention.observed(call, q, k, v, q, {"causal": mask is None, "attention_mask": mask}, layer.dropout)
+    if isinstance(seen.replay, Comparison):
+        out = layer.out_proj
+        replayed = linear(seen.replay.replayed.flatten(2), out.weight.double(), None if out.bias is None else out.bias.double())
+        seen = seen._replace(replay=seen.replay._replace(replayed=replayed))
+    return seen, attention.rows_of(T, B * H * T, x.device)
 
 
 def _mask(mask: Tensor | None, padding: Tensor | None, B: int, H: int, T: int) -> Tensor | None:

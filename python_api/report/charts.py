@@ -39,7 +39,7 @@ COLOURS = 6  # of series, that the page has
 DASHES = ([1, 0], [5, 3], [2, 2], [8, 3])
 
 
-def _chart(values: Sequence[Spec], height: int | Spec, **parts: Any) -> Spec:
+def _chart(values: Sequence[Spec], height: int, **parts: Any) -> Spec:
     return {"$schema": SCHEMA, "width": "container", "height": height, "autosize": {"type": "fit-x", "contains": "padding"}, "data": {"values": list(values)}, **parts}
 
 
@@ -65,7 +65,7 @@ def strips(rows: Sequence[tuple[str, Shares]]) -> Spec:
     """A stacked row for every name."""
     return _chart(
         [piece for name, bars in rows for piece in _stacked(bars, name=name)],
-        {"step": 34},
+        34 * max(1, len(rows)),
         params=[_LIT],
         mark={"type": "bar", "height": {"band": 0.78}, "cornerRadius": 1},
         encoding={
@@ -284,7 +284,7 @@ def positions(layers: Sequence[tuple[str, Layer]], metric: str) -> Spec:
     title = "head" if len(layers) == 1 and len(names) > 1 else None
     return _chart(
         [{"row": row, "position": position, **of} for row, position, of in rows if not math.isnan(of["holds"])],
-        {"step": 22 if len(layers) > 1 else 13 if len(names) <= 16 else 8},
+        len(names) * (22 if len(layers) > 1 else 13 if len(names) <= 16 else 8),
         params=[{"name": "metric", "value": metric}],
         transform=[{"calculate": "datum[metric]", "as": "shown"}],
         mark={"type": "rect"},
