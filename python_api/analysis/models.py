@@ -85,9 +85,14 @@ def _ready(model: nn.Module) -> nn.Module:
     config: Any = getattr(model, "config", None)
     if hasattr(config, "use_cache"):
         config.use_cache = False  # states of past tokens that nothing asks for
-    if all(p.device.type == "cpu" for p in model.parameters()):
+    if input_device(model).type == "cpu":
         _use_torch_kernels(model)
     return model.eval()
+
+
+def input_device(model: nn.Module) -> torch.device:
+    """Where a model takes its input: where its first weights are that a device map has not left on disk."""
+    return next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("cpu"))
 
 
 def _use_torch_kernels(model: nn.Module) -> None:

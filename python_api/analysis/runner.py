@@ -213,7 +213,7 @@ def _run(
     if run.batches < len(batches):
         step(f"{title}: {what}", run.batches, len(batches))
         model = load()
-        device = next(model.parameters()).device
+        device = models.input_device(model)
         saved = time.monotonic()
         with torch.inference_mode(), capture(model, buckets=settings.starts, into=run):
             while run.batches < len(batches):
