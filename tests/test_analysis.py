@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 import spectral_kernels as sk
 from spectral_kernels.api import analysis, cli
 from spectral_kernels.api.analysis import models, texts
+from spectral_kernels.api.progress import Progress
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("vl_convert")
@@ -208,6 +209,17 @@ def test_batches_of_a_text(tmp_path):
     with pytest.raises(ValueError, match="field 'text', got the fields words"):
         (tmp_path / "data.jsonl").write_text('{"words": "a"}\n')
         list(texts.dataset(str(tmp_path / "data.jsonl"), "text"))
+
+
+def test_progress_in_lines(capsys):
+    progress = Progress(2)
+    for step in ("one", "two"):
+        progress(step)
+    counted = Progress()
+    for done, total in ((0, 9), (0, 9), (1, 9), (8, 9), (0, 9), (3, 10)):
+        counted("batch", done, total)
+    counted.close()
+    assert capsys.readouterr().err.splitlines() == ["[1/2] one", "[2/2] two", "[1/9] batch", "[1/9] batch", "[ 4/10] batch"]
 
 
 def test_kernels_of_fla_give_way_on_a_cpu():
