@@ -27,7 +27,7 @@ class Progress:
     def __init__(self, total: int | None = None) -> None:
         self.total, self.done, self._printed = total, 0, -_SECONDS
         self.bar: Any = None
-        self._tqdm = _tqdm() if sys.stderr.isatty() else None
+        self._tqdm: Any = _tqdm() if sys.stderr.isatty() else None
         self._format = "{n_fmt}/{total_fmt} {bar:24} {desc}" if total is not None else "{n_fmt}/{total_fmt} {bar:24} {desc}, {remaining} left"
 
     def __call__(self, step: str, done: int | None = None, total: int | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectral_kernels.api.report.measures import BARS, measure
+from spectral_kernels.api.report.measures import BARS, Measures, measure
 from spectral_kernels.api.report.study import Layer, Study
 from spectral_kernels.api.spectrum import Spectrum
 
@@ -266,7 +266,7 @@ def medians(series: Sequence[tuple[str, Study]], *, dashed: bool = True) -> Spec
 
 def telling_metric(layers: Sequence[Layer]) -> str:
     """Which of `METRICS` differs most between the cells of their heat maps."""
-    cells = {name: torch.cat([_by_position(layer.spectrum)[name].flatten() for layer in layers]) for name in METRICS}
+    cells = {name: torch.cat([_shown(layer.by_position)[name].flatten() for layer in layers]) for name in METRICS}
     return max(METRICS, key=lambda name: float(cells[name][cells[name].isfinite()].std().nan_to_num(0)))
 
 
@@ -275,7 +275,9 @@ def positions(layers: Sequence[tuple[str, Layer]], metric: str) -> Spec:
     rows: list[tuple[str, str, Spec]] = []
     for name, layer in layers:
         pooled = layer.heads > MOST_ROWS
-        shown = _by_position(layer.spectrum.pool("head")[None] if pooled else layer.spectrum)
+        shown = _shown(layer.by_position)
+        if pooled:
+            shown = {name: of[None] for name, of in _shown(measure(layer.spectrum.pool("head"))).items()}
         starts = layer.spectrum.buckets
         for h in range(len(shown["holds"])):
             row = name if len(layers) > 1 else "all" if pooled else str(h)
@@ -298,8 +300,7 @@ def positions(layers: Sequence[tuple[str, Layer]], metric: str) -> Spec:
     )
 
 
-def _by_position(spectrum: Spectrum) -> dict[str, Tensor]:
-    m = measure(spectrum)
+def _shown(m: Measures) -> dict[str, Tensor]:
     return {"holds": m.holds, "forgets": m.forgets, "grows": m.grows, "median": m.quartiles[..., 1].clamp(max=1)}
 
 

@@ -71,8 +71,8 @@ def _heads(index: int, layer: Layer, before: Layer | None) -> list[Head]:
     moved: list[float | None] = [None] * layer.heads
     if before is not None and before.heads == layer.heads:
         moved = wasserstein(layer.by_head, before.by_head).tolist()
-    quartiles = m.quartiles.tolist()
-    scalars = {name: getattr(m, name).tolist() for name in ("forgets", "fades", "holds", "grows", "turns", "negative", "horizon", "smallest", "largest", "mean_log")}
+    quartiles, mean_log = m.quartiles.tolist(), layer.by_head.mean_log.tolist()
+    scalars = {name: getattr(m, name).tolist() for name in ("forgets", "fades", "holds", "grows", "turns", "negative", "horizon", "smallest", "largest")}
     return [
         Head(
             index,
@@ -87,6 +87,7 @@ def _heads(index: int, layer: Layer, before: Layer | None) -> list[Head]:
             lower=quartiles[h][0],
             median=quartiles[h][1],
             upper=quartiles[h][2],
+            mean_log=mean_log[h],
             from_initial=moved[h],
             **{name: values[h] for name, values in scalars.items()},
         )

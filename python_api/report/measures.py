@@ -39,7 +39,6 @@ class Measures:
     horizon: Tensor  # tokens, of the median
     smallest: Tensor
     largest: Tensor
-    mean_log: Tensor
 
 
 def measure(spectrum: Spectrum) -> Measures:
@@ -77,5 +76,4 @@ def measure(spectrum: Spectrum) -> Measures:
         horizon_of_log(quartiles[..., 1].log()),
         spectrum.smallest,
         spectrum.largest,
-        spectrum.mean_log,
     )

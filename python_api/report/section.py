@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from spectral_kernels.api.report import charts
 from spectral_kernels.api.report.difference import Pair, differences
@@ -63,7 +64,7 @@ class Section:
         text = "Not drawn, since endless (|λ| ≥ 1): " + ", ".join(f"{name} {percent(share)}" for name, share in endless) + "." if any(e for _, e in endless) else ""
         return Figure("How long it remembers", charts.horizons(series), text, "Histogram of horizons in tokens", tuple(name for name, _ in series))
 
-    @property
+    @cached_property
     def medians(self) -> Figure | None:
         if len(self.study.layers) < 2:
             return None
@@ -71,7 +72,7 @@ class Section:
         text = "Line: median of |λ|; band: quartiles" + ("." if self.study.single else "; points: heads.")
         return Figure("Layer by layer", charts.medians(series), text, "Median of |λ| by layer", tuple(name for name, _ in series))
 
-    @property
+    @cached_property
     def bars(self) -> list[Figure]:
         """One figure per layer, a group per head; of layers without heads one figure, a group per layer."""
         heads, layers = self.study.heads, self.study.layers
@@ -88,12 +89,12 @@ class Section:
             figures.append(Figure(f"Layer {i}", spec, text, f"Shares of |λ| in bins by head of {layer.name}"))
         return figures
 
-    @property
+    @cached_property
     def metric(self) -> str:
         """What the heat maps show first."""
         return charts.telling_metric(self.study.layers)
 
-    @property
+    @cached_property
     def positions(self) -> list[Figure]:
         """By head, a figure per layer; of layers without heads one figure, a row per layer."""
         if not self.study.positions_known:
@@ -101,10 +102,9 @@ class Section:
         layers = self.study.layers
         if self.study.single:
             return [Figure("", charts.positions([(layer.name, layer) for layer in layers], self.metric), alt="Position by layer")]
-        metric = self.metric
-        return [Figure(f"Layer {i}", charts.positions([(layer.name, layer)], metric), alt=f"Position by head of {layer.name}") for i, layer in enumerate(layers)]
+        return [Figure(f"Layer {i}", charts.positions([(layer.name, layer)], self.metric), alt=f"Position by head of {layer.name}") for i, layer in enumerate(layers)]
 
-    @property
+    @cached_property
     def planes(self) -> list[Figure]:
         """Of some layers, evenly spaced; none where all eigenvalues are real and positive."""
         shown = [i for i, layer in enumerate(self.study.layers) if layer.measures.count and not is_positive(layer.measures)]
@@ -178,7 +178,7 @@ class Apart:
     def layers(self) -> tuple[Pair, ...]:
         return self._difference.layers
 
-    @property
+    @cached_property
     def medians(self) -> Figure | None:
         if any(len(study.layers) < 2 for study in self.studies):
             return None

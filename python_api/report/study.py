@@ -53,6 +53,11 @@ class Layer:
         """Of the whole layer."""
         return measure(self.whole)
 
+    @cached_property
+    def by_position(self) -> Measures:
+        """Of every head and position bucket."""
+        return measure(self.spectrum)
+
 
 @dataclass(frozen=True)
 class Study:

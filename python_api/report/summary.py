@@ -166,7 +166,7 @@ class Summary:
         if len(normalised) == len(self.heads):
             return "Grows", (
                 f"{percent(share)} of |λ| exceed 1, the largest is {number(largest)}. Under a normaliser that is no instability: the query turned away from what it had "
-                f"attended to, and the mean of ln|λ| stays near 0 ({float(self.whole.mean_log):.3f})."
+                f"attended to, and the mean of ln|λ| stays near 0 ({float(self.study.whole.mean_log):.3f})."
             )
         return "Grows", f"{percent(share)} of |λ| exceed 1; the largest is {number(largest)}."
 
