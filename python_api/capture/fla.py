@@ -325,7 +325,8 @@ def _forgetting(call: Call) -> Iterator[Observation]:
 @function("parallel_path_attn")
 def _path(call: Call) -> Iterator[Observation]:
     """Two recurrences: of the map that carries the keys along, and of the normalised attention."""
-    q, k, w, beta, g = (None if call[name] is None else call[name].float() for name in ("q", "k", "w", "beta", "g"))
+    q, k, w, beta = (call[name].float() for name in ("q", "k", "w", "beta"))
+    g = None if call["g"] is None else call["g"].float()
     if call["cu_seqlens"] is not None and len(call["cu_seqlens"]) > 2:
         raise Unsupported("PaTH attention on packed documents is not captured")
     found = families.path_attention(q, k, w, beta, g, scale=call["scale"])
