@@ -169,14 +169,24 @@ def test_inference_mode_and_autocast():
     assert [r.calls for r in run.records.values()] == [2, 2]
 
 
-def test_generation_is_captured_token_by_token():
-    model, x = build("Llama"), tokens(1, 12)
-    options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None}
+@pytest.mark.parametrize("cache", [None, "static"])
+def test_generation_with_padding_is_captured_token_by_token(cache):
+    """A static cache is longer than what is in it, and masks say what is."""
+    model, x = build("Mistral"), tokens(2, 12)
+    mask = torch.ones_like(x)
+    mask[1, :4] = 0
+    options = {"attention_mask": mask, "max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "cache_implementation": cache}
     expected = model.generate(x, **options)
-    with sk.capture(model) as run:
+    with sk.capture(model, "eigenvalues", verify="all") as run:
         generated = model.generate(x, **options)
-    assert torch.equal(generated, expected)
-    assert [r.positions for r in run.records.values()] == [11 + 4, 11 + 4]
+    assert torch.equal(generated, expected) and not run.skipped and max(run.verify().values()) <= 1e-5
+    whole_mask = torch.nn.functional.pad(mask, (0, 5), value=1)
+    with torch.no_grad(), sk.capture(model, "eigenvalues") as whole:
+        model(expected[:, :-1], attention_mask=whole_mask, position_ids=(whole_mask.cumsum(1) - 1).clamp(min=0), use_cache=False)
+    for name, record in run.records.items():
+        assert record.positions == whole.records[name].positions == 16 + 12
+        difference = (torch.cat(run.eigenvalues[name], 1) - whole.eigenvalues[name][0]).abs()
+        assert difference[0].max() <= 1e-5 and difference[1, 5:].max() <= 1e-5
 
 
 def test_shared_blocks_and_parallel_mixers_have_records_of_their_own():

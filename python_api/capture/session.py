@@ -161,7 +161,10 @@ class capture:
         if wrong := [name for name, r in self.run.records.items() if r.verified is False]:
             warnings.warn(f"capture: the replayed recurrence is not what the kernel returned for {', '.join(wrong)}; Run.verify() has the numbers", stacklevel=3)
         if self.run.skipped:
-            reasons = "; ".join(f"{name}: {why}" for name, why in self.run.skipped.items())
+            names: dict[str, list[str]] = {}
+            for name, why in self.run.skipped.items():
+                names.setdefault(why, []).append(name)
+            reasons = "; ".join(f"{', '.join(of[:3])}{f' and {len(of) - 3} more' if len(of) > 3 else ''}: {why}" for why, of in names.items())
             warnings.warn(f"capture: not captured (Run.skipped): {reasons}", stacklevel=3)
         if self._calls and not self.run.records and not self.run.skipped:
             warnings.warn(f"capture: {self.run.title} called no kernel that is known; capture.record gives the transition of one's own module", stacklevel=3)
@@ -284,7 +287,7 @@ class capture:
                     self._add(name, call, seen, origins[origins[0] in ("", "torch")])
         except Unsupported as reason:
             self.run.skipped[name] = str(reason)
-        except (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError) as failure:
+        except Exception as failure:
             self.run.skipped[name] = f"{kernel.name} was called in a way that is not known: {type(failure).__name__}: {failure}"
 
     def _add(self, name: str, call: Call, seen: Observation, library: str) -> None:
