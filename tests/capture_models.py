@@ -22,6 +22,7 @@ _ALL_HEADS = _ATTENTION | {"num_key_value_heads": 4}
 _EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16}
 _DELTA = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8, "head_dim": 8}
 _SSD = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 2, "mamba_chunk_size": 16}
+_LATENT = {"head_dim": 8, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
 _KINDS = {"layer_types": ["linear_attention", "full_attention"]}
 
 # By the stem of the class's names: the arguments of its configuration, and how many recurrences it has, by family.
@@ -93,11 +94,11 @@ MODELS: dict[str, tuple[dict, dict[str, int]]] = {
     "Qwen3_5": (_ATTENTION | _DELTA | _KINDS, {"gated_deltanet": 1, "softmax_attention": 1}),
     "OlmoHybrid": (_ATTENTION | _DELTA | _KINDS | {"linear_num_key_heads": 4}, {"gated_deltanet": 1, "softmax_attention": 1}),
     "KimiLinear": (
-        _ALL_HEADS | _KINDS | _EXPERTS | {"head_dim": 8, "linear_head_dim": 8, "linear_num_heads": 4, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
+        _ALL_HEADS | _KINDS | _EXPERTS | _LATENT | {"linear_head_dim": 8, "linear_num_heads": 4},
         {"kda": 1, "softmax_attention": 1},
     ),
     "BailingHybrid": (
-        _ALL_HEADS | _KINDS | _EXPERTS | {"head_dim": 8, "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
+        _ALL_HEADS | _KINDS | _EXPERTS | _LATENT | {"q_lora_rank": 16},
         {"kda": 1, "softmax_attention": 1},
     ),
     "xLSTM": ({"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 4, "qk_dim_factor": 1.0, "chunk_size": 16, **_SPECIAL}, {"mlstm": 2}),

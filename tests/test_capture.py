@@ -159,3 +159,72 @@ def test_warnings_are_not_errors_of_the_model():
         with sk.capture(model):
             model(torch.randn(1, 3, 4))
     assert not [w for w in seen if "capture" in str(w.message)]
+
+
+class S4DKernel(torch.nn.Module):
+    """The filter of a diagonal state space, with the parameters of state-spaces/s4."""
+
+    def __init__(self, channels, modes):
+        super().__init__()
+        self.log_dt = torch.nn.Parameter(torch.rand(channels) - 4)
+        self.C = torch.nn.Parameter(torch.randn(channels, modes, 2))
+        self.log_A_real = torch.nn.Parameter(torch.full((channels, modes), 0.5).log())
+        self.A_imag = torch.nn.Parameter(torch.pi * torch.arange(modes).repeat(channels, 1).float())
+
+    def forward(self, L):
+        A = -self.log_A_real.exp() + 1j * self.A_imag
+        dtA = A * self.log_dt.exp()[:, None]
+        C = torch.view_as_complex(self.C) * (dtA.exp() - 1) / A
+        return 2 * torch.einsum("hn,hnl->hl", C, (dtA[..., None] * torch.arange(L)).exp()).real
+
+
+def test_a_state_space_of_parameters_alone():
+    model = S4DKernel(3, 4)
+    with sk.capture(model) as run:
+        model(50)
+    record = run.records["S4DKernel"]
+    assert (record.family, record.lti, record.n, record.positions) == ("s4d", True, 24, 50)
+    assert run.verify()["S4DKernel"] <= 1e-5 and run.spectra["S4DKernel"].count.tolist() == [50 * 24]
+
+
+def chunk_delta_rule(q, k, v, beta, scale=None, initial_state=None):
+    """As the kernel of this name, token by token."""
+    S, out = torch.zeros(k.shape[0], k.shape[2], k.shape[3], v.shape[3]), []
+    for q_t, k_t, v_t, b_t in zip(q.unbind(1), k.unbind(1), v.unbind(1), beta.unbind(1), strict=True):
+        S = S + (b_t[..., None] * k_t)[..., None] * (v_t - torch.einsum("bhk,bhkv->bhv", k_t, S))[..., None, :]
+        out.append(torch.einsum("bhk,bhkv->bhv", q_t, S) * k.shape[-1] ** -0.5)
+    return torch.stack(out, 1), None
+
+
+class DeltaLayer(torch.nn.Module):
+    """Keeps its kernel on the instance, as transformers before 5.15 did."""
+
+    def __init__(self):
+        super().__init__()
+        self.chunk_delta_rule = chunk_delta_rule
+
+    def forward(self, x):
+        return self.chunk_delta_rule(x, torch.nn.functional.normalize(x, dim=-1), x, x[..., 0].sigmoid())[0]
+
+
+def test_a_kernel_that_is_kept_on_the_instance():
+    model, x = DeltaLayer(), torch.randn(2, 7, 3, 4)
+    with sk.capture(model, "factors") as run:
+        model(x)
+    assert model.chunk_delta_rule is chunk_delta_rule
+    assert run.verify()["DeltaLayer"] <= 1e-5
+    expected = sk.families.deltanet(torch.nn.functional.normalize(x, dim=-1), x[..., 0].sigmoid())
+    assert torch.equal(run.transitions["DeltaLayer"][0].dense(), expected.dense())
+
+
+def test_a_kernel_that_is_called_in_an_unknown_way_is_skipped_and_the_model_runs():
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return self.kernel(x)
+
+    model = Odd()
+    model.chunk_hgrn = lambda x: x
+    model.kernel = lambda x: model.chunk_hgrn(x)
+    with pytest.warns(UserWarning, match="called in a way that is not known"), sk.capture(model) as run:
+        assert torch.equal(model(torch.ones(2, 3)), torch.ones(2, 3))
+    assert list(run.skipped) == ["Odd"]

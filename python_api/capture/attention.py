@@ -154,27 +154,38 @@ def rows_of(T: int, logits_per_query: int, device: torch.device) -> Tensor:
 
 
 def _attended(call: Call, q: Tensor, k: Tensor, v: Tensor, output: Tensor, given: dict[str, Any], of: Normalisers) -> Comparison:
-    """A sample of queries: the output from their logits and normalisers."""
+    """A sample of queries, head by head: the output from their logits and normalisers."""
     B, T, H, D = q.shape
     S, rows = k.shape[1], rows_of(T, B * H * k.shape[1], q.device)
     scale = D**-0.5 if given.get("scale") is None else given["scale"]
-    k, v = (x.repeat_interleave(H // x.shape[2], 2).double() for x in (k, v))
-    logits = scale * torch.einsum("bthd,bshd->bhts", q[:, rows].double(), k)
-    if cap := given.get("softcap"):
-        logits = cap * torch.tanh(logits / cap)
-    mask, position = given.get("attention_mask"), rows + S - T
-    if given["causal"]:
-        keys = torch.arange(S, device=q.device)
-        hidden = keys > position[:, None]
-        if window := given.get("sliding_window"):
-            hidden |= keys <= position[:, None] - window
-        if isinstance(mask, Tensor) and mask.dim() == 2:
-            hidden = hidden | (mask == 0)[:, None, None]
-        logits = logits.masked_fill(hidden, -math.inf)
-    elif isinstance(mask, Tensor):
-        part = mask.expand(*mask.shape[:2], T, S)[:, :, rows]
-        logits = logits.masked_fill(~part, -math.inf) if part.dtype == torch.bool else logits + part.double()
-    weights = (logits - of.lse[:, :, rows, None]).exp()
-    counts = (of.unsunk != -math.inf)[:, 0, rows]
-    return Comparison(torch.einsum("bhts,bshd->bthd", weights, v), output[:, rows], counts)
+    bias = _bias(given, rows, T, S, q.device)
+    heads = []
+    for h in range(H):
+        group = h // (H // k.shape[2])
+        logits = scale * torch.einsum("btd,bsd->bts", q[:, rows, h].double(), k[:, :, group].double())
+        if cap := given.get("softcap"):
+            logits = cap * torch.tanh(logits / cap)
+        if bias is not None:
+            logits = logits + bias[:, h if bias.shape[1] > 1 else 0]
+        heads.append(torch.einsum("bts,bsv->btv", (logits - of.lse[:, h, rows, None]).exp(), v[:, :, group].double()))
+    return Comparison(torch.stack(heads, 2), output[:, rows], (of.unsunk != -math.inf)[:, 0, rows])
 
+
+def _bias(given: dict[str, Any], rows: Tensor, T: int, S: int, device: torch.device) -> Tensor | None:
+    """What is added to the logits of these queries, ``(B or 1, H or 1, rows, S)`` float64: -inf where a key is not seen."""
+    mask, zero = given.get("attention_mask"), torch.zeros((), dtype=torch.float64, device=device)
+    if given["causal"]:
+        keys, position = torch.arange(S, device=device), (rows + S - T)[:, None]
+        hidden = keys > position
+        if window := given.get("sliding_window"):
+            hidden = hidden | (keys <= position - window)
+        if isinstance(mask, Tensor) and mask.dim() == 2:
+            hidden = hidden | (mask == 0)[:, None]
+        if (ends := given.get("cu_seqlens")) is not None:
+            document = torch.searchsorted(ends, keys.to(ends.dtype), right=True)
+            hidden = hidden | (document != document[position])
+        return zero.expand(hidden.shape).masked_fill(hidden, -math.inf).reshape(-1, 1, *hidden.shape[-2:])
+    if not isinstance(mask, Tensor):
+        return None
+    part = mask.expand(*mask.shape[:2], T, S)[:, :, rows]
+    return zero.expand(part.shape).masked_fill(~part, -math.inf) if part.dtype == torch.bool else part.double()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from spectral_kernels.api.capture.calls import Call, detached
+from spectral_kernels.api.capture.calls import Call
 from spectral_kernels.api.transitions import Transition
 
+_CACHES = ("past_key_values", "cache_params", "past_key_value", "state")
 _TOKENS = ("input_ids", "inputs_embeds", "decoder_input_ids", "hidden_states", "input", "x")
 
 
@@ -21,19 +23,29 @@ class Batch:
     `memory` belongs to the sequences: it lasts as long as calls go on where the one before ended.
     """
 
-    def __init__(self, arguments: dict[str, Any] | None = None, memories: dict[str, dict[str, Any]] | None = None, end: int = 0) -> None:
-        given = {name: detached(value) for name, value in (arguments or {}).items()}
+    def __init__(self, arguments: dict[str, Any] | None = None, before: Batch | None = None) -> None:
+        given = {name: value.detach() if isinstance(value, Tensor) else value for name, value in (arguments or {}).items()}
         self._mask = _mask(given)
         self._documents = {name: value for name in ("position_ids", "seq_idx", "cu_seqlens") if isinstance(value := given.get(name), Tensor)}
         length = next((int(given[name].shape[1]) for name in _TOKENS if isinstance(given.get(name), Tensor) and given[name].dim() > 1), None)
-        self.start = _start(given, self._mask, length)
+        self.start = _start(given, self._mask, length, before)
         self.end = self.start + (length or 0)
-        self._memories = memories if memories is not None and self.start and self.start == end else {}
+        self._memories: dict[str, dict[str, Any]] = before._memories if before is not None and self.start and self.start == before.end else {}
         self._entries: dict[nn.Module, int] = {}
+        self._cache: Any = None
 
     def following(self, arguments: dict[str, Any]) -> Batch:
         """The next call, which may go on with the sequences of this one."""
-        return Batch(arguments, self._memories, self.end)
+        return Batch(arguments, self)
+
+    def leave(self, arguments: dict[str, Any], returned: Any) -> None:
+        """Remembers which cache holds these sequences, without keeping it."""
+        cache = next((c for c in (_cache(arguments), _cache(returned)) if c is not None), None)
+        self._cache = None if cache is None else _reference(cache)
+
+    def fills(self, cache: Any) -> bool:
+        """Whether this call has left its state in `cache`."""
+        return self._cache is not None and cache is not None and self._cache == _reference(cache)
 
     def memory(self, name: str) -> dict[str, Any]:
         """What the observer of a recurrence keeps of these sequences."""
@@ -73,19 +85,32 @@ def _mask(given: dict[str, Any]) -> Tensor | None:
     return mask != 0 if isinstance(mask, Tensor) and mask.dim() == 2 else None
 
 
-def _start(given: dict[str, Any], mask: Tensor | None, length: int | None) -> int:
+def _cache(of: Any) -> Any:
+    """The cache among arguments or outputs."""
+    found = (of.get(name) if isinstance(of, dict) else getattr(of, name, None) for name in _CACHES)
+    return next((cache for cache in found if cache is not None), None)
+
+
+def _reference(cache: Any) -> Any:
+    try:
+        return weakref.ref(cache)
+    except TypeError:  # lists and tuples
+        return id(cache)
+
+
+def _start(given: dict[str, Any], mask: Tensor | None, length: int | None, before: Batch | None) -> int:
     """How many tokens of these sequences the model has seen in earlier calls."""
-    position = given.get("cache_position")
+    position, cache = given.get("cache_position"), _cache(given)
     if isinstance(position, Tensor) and position.numel():
         return int(position.reshape(-1)[0])
-    for name in ("past_key_values", "cache_params", "state", "past_key_value"):
-        cache: Any = given.get(name)
-        if hasattr(cache, "get_seq_length"):
-            try:
-                if seen := int(cache.get_seq_length()):
-                    return seen
-            except (TypeError, ValueError, IndexError, AttributeError):  # caches without layers that count
-                continue
+    if hasattr(cache, "get_seq_length"):
+        try:
+            if seen := int(cache.get_seq_length()):
+                return seen
+        except (TypeError, ValueError, IndexError, AttributeError):  # caches of layers that do not count
+            pass
+    if before is not None and before.fills(cache):
+        return before.end
     if mask is not None and length is not None and mask.shape[1] > length:
         return int(mask.shape[1]) - length
     ids = given.get("position_ids")

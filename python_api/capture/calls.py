@@ -169,9 +169,9 @@ def detached(value: Any) -> Any:
         return value.detach()
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(detached(v) for v in value))
-    if type(value) in (tuple, list):
-        return type(value)(detached(v) for v in value)
-    return value
+    if type(value) is tuple:
+        return tuple(detached(v) for v in value)
+    return [detached(v) for v in value] if type(value) is list else value
 
 
 def copied(value: Any) -> Any:

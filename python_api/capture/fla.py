@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,10 +29,10 @@ def _name(call: Call, default: str) -> str:
     return next((_OF_LAYER[cls.__name__] for cls in type(call.module).__mro__ if cls.__name__ in _OF_LAYER), default)
 
 
-def _replayed(call: Call, t: Transition, family: str, k: Tensor, v: Tensor, **options: object) -> Observation:
+def _replayed(call: Call, t: Transition, family: str, k: Tensor, v: Tensor, **options: Any) -> Observation:
     """``S_t = A_t S_{t-1} + k_t v_t^T``, read by q."""
     replay = matrix_state(call, call.first("q", "r"), outer(k, v), scale=call["scale"], initial=initial_state(call), heads=v.shape[2])
-    return Observation(wide(t, v.shape[-1]), family, replay, **options)  # type: ignore[arg-type]
+    return Observation(wide(t, v.shape[-1]), family, replay, **options)
 
 
 @function("chunk_gla", "fused_chunk_gla", "fused_recurrent_gla", overwrites=("initial_state",))
@@ -325,21 +326,22 @@ def _forgetting(call: Call) -> Iterator[Observation]:
 @function("parallel_path_attn")
 def _path(call: Call) -> Iterator[Observation]:
     """Two recurrences: of the map that carries the keys along, and of the normalised attention."""
-    q, k, w, beta, g = (None if call[name] is None else call[name].float() for name in ("q", "k", "w", "beta", "g"))
+    q, k, w, beta = (call[name].float() for name in ("q", "k", "w", "beta"))
+    g = None if call["g"] is None else call["g"].float()
     if call["cu_seqlens"] is not None and len(call["cu_seqlens"]) > 2:
         raise Unsupported("PaTH attention on packed documents is not captured")
     found = families.path_attention(q, k, w, beta, g, scale=call["scale"])
-    compared = Comparison(*_path_replayed(found.path, q, k, call["v"], g, call)) if call.replayed else None
+    compared = _path_replayed(call, found.path, q, k, g) if call.replayed else None
     yield Observation(found.path, "path_attention", compared, "path")
     yield Observation(found.attention, "path_attention", compared, "attention")
 
 
-def _path_replayed(path, q, k, v, g, call):  # type: ignore[no-untyped-def]
+def _path_replayed(call: Call, path: Transition, q: Tensor, k: Tensor, g: Tensor | None) -> Comparison:
     """Keys walk along with the queries."""
-    T, H = min(q.shape[1], POSITIONS), q.shape[2]
-    t, keys, out = path.to(torch.float64), k[:, :0].double(), []
+    T, H, v = min(q.shape[1], POSITIONS), q.shape[2], call["v"]
+    t, keys, out = path[:, :T].to(torch.float64), k[:, :0].double(), []
     scale = q.shape[-1] ** -0.5 if call["scale"] is None else call["scale"]
-    gates = torch.zeros(*q.shape[:1], T, H, dtype=torch.float64) if g is None else g[:, :T].double().cumsum(1)
+    gates = q.new_zeros(q.shape[0], T, H, dtype=torch.float64) if g is None else g[:, :T].double().cumsum(1)
     for s in range(T):
         if s:
             H_t = t[:, s].dense()
@@ -347,7 +349,7 @@ def _path_replayed(path, q, k, v, g, call):  # type: ignore[no-untyped-def]
         keys = torch.cat([keys, k[:, s : s + 1].double()], 1)
         logits = torch.einsum("bhd,bshd->bhs", q[:, s].double(), repeated(keys, H)) + (gates[:, s, None] - gates[:, : s + 1]).transpose(1, 2)
         out.append(torch.einsum("bhs,bshv->bhv", (scale * logits).softmax(-1), repeated(v[:, : s + 1], H).double()))
-    return torch.stack(out, 1), call.output[:, :T]
+    return Comparison(torch.stack(out, 1), call.output[:, :T])
 
 
 _SELECTED = "attention over keys that each query selects has a normaliser over another set at every position: it is no recurrence with one transition"

@@ -5,4 +5,4 @@ from __future__ import annotations
 
 def load() -> None:
     """Enters all observers into the registry."""
-    from spectral_kernels.api.capture import attention, delta_rules, fla, state_space, torch_nn, transformers  # noqa: F401
+    from spectral_kernels.api.capture import attention, delta_rules, fla, state_space, time_invariant, torch_nn, transformers  # noqa: F401

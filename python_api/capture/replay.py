@@ -62,7 +62,7 @@ def error(t: Transition, replay: Replay | Comparison) -> float:
     """The largest deviation, relative to the largest output; NaN where either holds NaN."""
     if isinstance(replay, Comparison):
         return _relative(replay.replayed, replay.returned, replay.counts)
-    t = t.to(torch.float64)
+    t = (t if t.lti else t[:, :POSITIONS]).to(torch.float64)
     state, ours, theirs = None if replay.initial is None else replay.initial.double(), [], []
     for s in range(min(replay.length, POSITIONS)):
         write = replay.write(s).double()

@@ -83,7 +83,7 @@ class Run:
         eigenvalues: by name, with ``keep="eigenvalues"``: for every call ``(B, T, H, n)`` complex, as ``Transition.eigvals`` gives them, on the CPU.
         transitions: by name, with ``keep="factors"``: for every call its transition, whose `valid` has the padding.
         skipped: by name, recurrences that were seen and not captured, and why.
-        batches: calls of the outermost module.
+        batches: calls of the outermost module in which recurrences ran.
 
     >>> import torch, spectral_kernels as sk
     >>> run = sk.Run(title="by hand")

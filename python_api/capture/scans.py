@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from spectral_kernels.api.capture.calls import Call
-from spectral_kernels.api.capture.replay import Replay
+from spectral_kernels.api.capture.replay import POSITIONS, Replay
 from spectral_kernels.api.transitions import Transition
 
 Structure = TypeVar("Structure", bound=Transition)
@@ -51,8 +51,8 @@ def matrix_state(
     documents = call.first("cu_seqlens")
     length = q.shape[1] if documents is None else int(documents[1])  # the first document: behind it the state begins anew
     initial = None if initial is None else initial[: q.shape[0]]
-    q = repeated(q, heads or q.shape[2]).double() * (q.shape[-1] ** -0.5 if scale is None else scale)
-    returned = call.output
+    length, returned = min(length, POSITIONS), call.output
+    q = repeated(q[:, :length], heads or q.shape[2]).double() * (q.shape[-1] ** -0.5 if scale is None else scale)
 
     def read(s: int, after: Tensor, before: Tensor) -> Tensor:
         state = after if read_before is None else before + read_before(s)

@@ -46,8 +46,8 @@ class capture:
         model: any module; what runs outside of it is not captured.
         keep: "spectrum" (41 KB for each layer, head and bucket, whatever runs through), "eigenvalues" or "factors" of all calls as well.
         buckets: positions, ascending from 0, at which position buckets begin.
-        verify: whether recurrences are replayed and compared with what their kernels returned: in the first batch, all, or never.  The first 128 positions of
-            each call are, and a sample of the queries of softmax.  At the end a warning names those that differ; `Run.verify` gives the numbers.
+        verify: whether recurrences are replayed and compared with what their kernels returned: in the first batch that calls a kernel, always, or never.  The first
+            128 positions of a call are, and a sample of the queries of softmax.  At the end a warning names those that differ; `Run.verify` gives the numbers.
         title: of the run; None: the model's class.
         into: a run to go on with, such as one from `Run.load`.
 
@@ -88,7 +88,9 @@ class capture:
         self._inside: list[tuple[nn.Module, int, Kernel | None]] = []  # modules that run, each with the number of its run in this batch
         self._busy = 0  # calls that run and are listened to: what they call is theirs
         self._batch = Batch()
-        self._batches_here = 0
+        self._calls = 0  # of outermost modules
+        self._heard = 0  # the last of them in which a recurrence was heard
+        self._replayed: dict[tuple[nn.Module, int, str], int] = {}  # in which each recurrence was replayed first
         self._deaf = False  # while an observer computes
 
     # For modules of one's own
@@ -159,9 +161,12 @@ class capture:
         if wrong := [name for name, r in self.run.records.items() if r.verified is False]:
             warnings.warn(f"capture: the replayed recurrence is not what the kernel returned for {', '.join(wrong)}; Run.verify() has the numbers", stacklevel=3)
         if self.run.skipped:
-            reasons = "; ".join(f"{name}: {why}" for name, why in self.run.skipped.items())
+            names: dict[str, list[str]] = {}
+            for name, why in self.run.skipped.items():
+                names.setdefault(why, []).append(name)
+            reasons = "; ".join(f"{', '.join(of[:3])}{f' and {len(of) - 3} more' if len(of) > 3 else ''}: {why}" for why, of in names.items())
             warnings.warn(f"capture: not captured (Run.skipped): {reasons}", stacklevel=3)
-        if self._batches_here and not self.run.records:
+        if self._calls and not self.run.records and not self.run.skipped:
             warnings.warn(f"capture: {self.run.title} called no kernel that is known; capture.record gives the transition of one's own module", stacklevel=3)
 
     # Where calls are listened to
@@ -200,7 +205,7 @@ class capture:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not self._inside or self._busy or self._deaf or calls.in_backward():
                 return original(*args, **kwargs)
-            replayed = self._replays()
+            replayed = self._replays(kernel)
             before = {}
             if replayed and kernel.overwrites:
                 arguments = calls.bind(original, args, kwargs)
@@ -237,8 +242,7 @@ class capture:
         if self._deaf or calls.in_backward():
             return
         if not self._inside:
-            self.run.batches += 1
-            self._batches_here += 1
+            self._calls += 1
             self._batch = self._batch.following(calls.bind(type(module).forward, (module, *args), kwargs))
         kernel = _kernel_of(module)
         self._inside.append((module, self._batch.entries(module), kernel))
@@ -253,14 +257,20 @@ class capture:
             self._busy -= 1
         try:
             if kernel is not None and not self._busy and returned is not None:
-                self._hear(kernel, calls.bind(type(module).forward, (module, *args), kwargs), returned, {}, self._replays(), type(module))
+                self._hear(kernel, calls.bind(type(module).forward, (module, *args), kwargs), returned, {}, self._replays(kernel), type(module))
         finally:
             self._inside.pop()
+            if not self._inside:
+                self._batch.leave(calls.bind(type(module).forward, (module, *args), kwargs), returned)
 
     # What is heard
 
-    def _replays(self) -> bool:
-        return self.verify == "all" or (self.verify == "first" and self._batches_here == 1)
+    def _replays(self, kernel: Kernel) -> bool:
+        """Whether this call of the innermost module is to be replayed: the first ones of each kernel are, which tokens one by one may call another of."""
+        if self.verify != "first":
+            return self.verify == "all"
+        module, entry, _ = self._inside[-1]
+        return self._replayed.setdefault((module, entry, kernel.name), self._calls) == self._calls
 
     def _hear(self, kernel: Kernel, arguments: dict[str, Any], returned: Any, before: dict[str, Any], replayed: bool, source: Any) -> None:
         """Makes transitions of a call; what is not understood is written down, and never harms the model."""
@@ -277,10 +287,11 @@ class capture:
                     self._add(name, call, seen, origins[origins[0] in ("", "torch")])
         except Unsupported as reason:
             self.run.skipped[name] = str(reason)
-        except (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError) as failure:
+        except Exception as failure:
             self.run.skipped[name] = f"{kernel.name} was called in a way that is not known: {type(failure).__name__}: {failure}"
 
     def _add(self, name: str, call: Call, seen: Observation, library: str) -> None:
+        self._count()
         t, error, limit = self._batch.masked(seen.transition, call), None, 1e-5
         if seen.replay is not None and call.replayed:
             error = replay.error(seen.transition, seen.replay)
@@ -304,8 +315,15 @@ class capture:
             note=seen.note,
         )
 
+    def _count(self) -> None:
+        """Counts the batch, at the first recurrence in it."""
+        if self._heard != self._calls:
+            self._heard = self._calls
+            self.run.batches += 1
+
     def _record(self, name: str, transition: Transition, family: str) -> None:
         module, entry = self._inside[-1][:2] if self._inside else (self.model, 0)
+        self._count()
         with self._aside():
             prefix = self._name(module, entry) if self._inside and module is not self.model else ""
             full = f"{prefix}.{name}" if prefix else name

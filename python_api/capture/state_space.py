@@ -12,7 +12,7 @@ from torch.nn.functional import conv1d, linear, silu
 
 from spectral_kernels.api import families
 from spectral_kernels.api.capture.calls import Call, Observation, Unsupported, function
-from spectral_kernels.api.capture.replay import Replay
+from spectral_kernels.api.capture.replay import POSITIONS, Replay
 from spectral_kernels.api.capture.scans import gated, repeated
 from spectral_kernels.api.transitions import Scalar
 
@@ -93,13 +93,12 @@ def _state_update(call: Call) -> Iterator[Observation]:
         B, C = (x[:, 0] if x.dim() == 3 else x for x in (call["B"], call["C"]))
         yield _mamba(call, dt[:, None], u[:, None], B[:, None], C[:, None], call["dt_bias"], bool(call["dt_softplus"]), before, call.output[:, None])
         return
-    # The kernels expand what a head shares over its channels: dt (B, H, P), A (H, P, N), dt_bias and D (H, P)
-    bias, A, D = call["dt_bias"], call["A"], call["D"]
+    # The kernels expand what a head shares over its channels: dt (B, H, P), A (H, P, N), dt_bias (H, P)
+    bias, A = call["dt_bias"], call["A"]
     shared = {"dt": dt[..., 0] if dt.dim() == 3 else dt, "A": A if A.dim() == 1 else A[:, 0, 0]}
     bias = None if bias is None else bias if bias.dim() == 1 else bias[:, 0]
-    D = None if D is None else D if D.dim() == 1 else D[:, 0]
     limits = call.first("dt_limit") or _UNBOUNDED
-    yield _mamba2(call, shared["dt"][:, None], shared["A"], u[:, None], call["B"][:, None], call["C"][:, None], bias, limits, before, D, call.output[:, None])
+    yield _mamba2(call, shared["dt"][:, None], shared["A"], u[:, None], call["B"][:, None], call["C"][:, None], bias, limits, before, call["D"], call.output[:, None])
 
 
 def _mamba2(
@@ -124,7 +123,7 @@ def _mamba2(
     if not call.replayed:
         return Observation(t, "mamba2")
     delta = -families.mamba2(dt.float(), torch.full_like(A, -1.0, dtype=torch.float32), **settings).value  # the log of exp(-delta)
-    B, C = (repeated(m, H).double() for m in (B, C))
+    B, C = (repeated(m[:, :POSITIONS], H).double() for m in (B, C))
     z = call["z"]
 
     def write(s: int) -> Tensor:

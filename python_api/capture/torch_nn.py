@@ -84,11 +84,12 @@ def _state(initial: Any, at: int, batch: int) -> tuple[Tensor, ...]:
 def _cell(kind: str, layer: nn.RNNBase, x: Tensor, at: int, state: tuple[Tensor, ...]) -> tuple[Transition, Tensor]:
     """The Jacobians of one layer and direction, and its outputs."""
     weights = _weights(layer, at)
+    dtype = next(layer.parameters()).dtype
     names = ("h0", "c0")[: len(state)]
-    options: dict[str, Any] = dict(zip(names, (s.to(layer.weight_hh_l0.dtype) for s in state), strict=True))
+    options: dict[str, Any] = dict(zip(names, (s.to(dtype) for s in state), strict=True))
     if kind == "RNN":
         options["nonlinearity"] = layer.nonlinearity
-    t = _CELLS[kind](x.to(layer.weight_hh_l0.dtype), *weights, **options)
+    t = _CELLS[kind](x.to(dtype), *weights, **options)
     return t, _run(kind, layer, x, weights, state)
 
 

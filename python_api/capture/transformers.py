@@ -93,33 +93,24 @@ def _mlstm(call: Call) -> Iterator[Observation]:
     q, k, v = (call.first(*names).transpose(1, 2) for names in (("query", "q"), ("key", "k"), ("value", "v")))
     i, f = (call.first(*names).transpose(1, 2).float() for names in (("igate", "i"), ("fgate", "f")))
     t = replace(families.mlstm(f, head_k_dim=k.shape[-1]), multiplicity=v.shape[-1])
-    C, n, m = call["c_initial"], call["n_initial"], call["m_initial"]
-    compared = None
-    if call.replayed:
-        compared = Comparison(*_mlstm_replayed(t, q, k, v, i, C, n, m, call))
-    yield Observation(t, "mlstm", compared)
+    yield Observation(t, "mlstm", _mlstm_replayed(call, t.value.double(), i.double(), q.double(), k.double(), v.double()) if call.replayed else None)
 
 
-def _mlstm_replayed(t, q, k, v, i, C, n, m, call):  # type: ignore[no-untyped-def]
-    """Numerator and normaliser in one state ``(B, H, K, V + 1)``, in units of exp(m): what the denominator is held above, and what is added to it, are in these units."""
-    eps = float(getattr(getattr(call.module, "config", None), "eps", 1e-6))
-    T = min(q.shape[1], replay.POSITIONS)
-    log_f = t.value.double()
-    top = torch.full_like(log_f[:, 0], 0.0 if m is None else 1.0) * (0.0 if m is None else m.double().reshape(log_f[:, 0].shape))
-    if C is None:
-        state = torch.zeros(*k.shape[:1], *k.shape[2:], v.shape[-1] + 1, dtype=torch.float64, device=k.device)
-    else:
-        state = torch.cat([C.double(), n.double().reshape(*C.shape[:-1], 1)], -1)
-    values = torch.cat([v, torch.ones_like(v[..., :1])], -1).double()
-    out = []
+def _mlstm_replayed(call: Call, log_f: Tensor, i: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Comparison:
+    """Numerator and normaliser as one state ``(B, H, K, V + 1)``, in units of exp(m): the least denominator, and what is added to it, are in these units."""
+    eps, T = float(getattr(getattr(call.module, "config", None), "eps", 1e-6)), min(q.shape[1], replay.POSITIONS)
+    state, m = k.new_zeros(*k[:, 0].shape, v.shape[-1] + 1), torch.zeros_like(log_f[:, 0])
+    if call["c_initial"] is not None:
+        state = torch.cat([call["c_initial"], call["n_initial"].reshape(*k[:, 0].shape, 1)], -1).double()
+        m = call["m_initial"].double().reshape(m.shape)
+    both, out = torch.cat([v, torch.ones_like(v[..., :1])], -1), []
     for s in range(T):
-        now = torch.maximum(log_f[:, s] + top, i[:, s].double())
-        keep, write = (log_f[:, s] + top - now).exp(), (i[:, s].double() - now).exp()
-        top = now
-        state = keep[..., None, None] * state + write[..., None, None] * k[:, s, :, :, None].double() * values[:, s, :, None, :]
-        y = torch.einsum("bhk,bhkv->bhv", q[:, s].double() * q.shape[-1] ** -0.5, state)
-        out.append(y[..., :-1] / (torch.maximum(y[..., -1].abs(), (-top).exp()) + eps)[..., None])
-    return torch.stack(out, 1), call.output.transpose(1, 2)[:, :T]
+        now = torch.maximum(log_f[:, s] + m, i[:, s])
+        keep, write, m = (log_f[:, s] + m - now).exp(), (i[:, s] - now).exp(), now
+        state = keep[..., None, None] * state + write[..., None, None] * k[:, s, :, :, None] * both[:, s, :, None, :]
+        y = torch.einsum("bhk,bhkv->bhv", q[:, s] * q.shape[-1] ** -0.5, state)
+        out.append(y[..., :-1] / (torch.maximum(y[..., -1].abs(), (-m).exp()) + eps)[..., None])
+    return Comparison(torch.stack(out, 1), call.output.transpose(1, 2)[:, :T])
 
 
 @module("Lfm2ShortConv", "Lfm2MoeShortConv", "Lfm3ShortConv")
