@@ -5,7 +5,7 @@ stable ABI and the limited Python API give one wheel for Python >= 3.10 and torc
 
 Environment: ``SPECTRAL_ISAS`` (a subset of the instruction sets, e.g. ``avx512``, or ``native``, for a quick build),
 ``SPECTRAL_CUDA`` (``auto``: the CUDA extension where nvcc is found; ``1``: always; ``0``: never) and ``SPECTRAL_CUDA_ARCHS`` (which GPUs
-it is compiled for, e.g. ``80,90``; newer ones compile the last at run time).
+it is compiled for, the oldest first; others, from the oldest on, compile at run time).
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def wanted_archs() -> list[str]:
     archs = [arch.strip() for arch in os.environ.get("SPECTRAL_CUDA_ARCHS", "").split(",") if arch.strip()] or list(CUDA_ARCHS)
     if bad := [arch for arch in archs if not arch.rstrip("abcdef").isdigit()]:
         raise SystemExit(f"SPECTRAL_CUDA_ARCHS: expected a comma-separated list such as {','.join(CUDA_ARCHS)}, got {','.join(bad)}")
-    return [*(f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs), f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}"]
+    code = ",".join([*(f"sm_{arch}" for arch in archs), f"compute_{archs[0]}"])  # the front end runs once, for the oldest
+    return [f"-gencode=arch=compute_{archs[0]},code=[{code}]"]
 
 
 def cpu_extension(isa: str) -> Extension:

@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 NONE, THREAD, TEAM, BLOCK = range(4)
+SHARED, Z_GLOBAL, GLOBAL = range(3)
+BLOCK_TEAM_BYTES = 512
 
 
 class Row(NamedTuple):
@@ -28,9 +30,8 @@ class Row(NamedTuple):
     matrices: int
     slot_bytes: int
     shared_bytes: int
-    h_shared: int
-    z_shared: int
-    workspace_bytes: int
+    placement: int
+    workspace_reals: int
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def table(tmp_path_factory) -> list[Row]:
 
 
 def test_every_size_up_to_128_has_a_mapping(table):
-    assert len(table) == 2 * 2 * 2 * 2 * 130
+    assert len(table) == 3 * 2 * 2 * 2 * 130
     assert all((row.mapping == NONE) == (row.n in (0, 129)) for row in table)
 
 
@@ -60,14 +61,14 @@ def test_blocks_are_what_a_gpu_can_run(table):
         if row.mapping == NONE:
             continue
         assert row.threads % 32 == 0 and 32 <= row.threads <= 1024
-        assert row.shared_bytes == row.matrices * row.slot_bytes <= row.shared_limit
+        assert row.shared_bytes == row.matrices * row.slot_bytes + BLOCK_TEAM_BYTES * (row.mapping == BLOCK) <= row.shared_limit
         assert row.slot_bytes % row.real_bytes == 0
         assert row.matrices * row.team == row.threads
         if row.mapping == THREAD:
             assert row.team == 1 and row.n <= 8
             assert row.slot_bytes // row.real_bytes % 2 == 1  # free of bank conflicts
         if row.mapping == TEAM:
-            assert row.team in (4, 8, 16, 32) and row.n <= 32 and row.team >= min(row.n, 32)
+            assert row.team in (8, 32) and row.n <= 32
             assert 2 * row.shared_bytes <= row.shared_limit or row.threads == 32
         if row.mapping == BLOCK:
             assert row.matrices == 1
@@ -75,12 +76,15 @@ def test_blocks_are_what_a_gpu_can_run(table):
 
 def test_matrices_stand_in_shared_memory_or_in_the_workspace(table):
     for row in table:
-        if row.mapping == NONE:
+        if row.mapping not in (TEAM, BLOCK):
+            assert (row.placement, row.workspace_reals) == (SHARED, 0)
             continue
-        matrix = row.n * (row.n | 1) * row.components * row.real_bytes
-        outside = (not row.h_shared) + (row.vectors and not row.z_shared)
-        assert row.workspace_bytes >= outside * matrix
-        assert row.workspace_bytes == 0 or row.mapping == BLOCK
-        if row.mapping in (TEAM, BLOCK):
-            assert row.slot_bytes >= (row.h_shared + row.z_shared) * matrix
-    assert any(row.workspace_bytes for row in table)  # float64 with vectors, n = 128
+        matrix = row.n * (row.n | 1) * row.components
+        matrices = 1 + row.vectors
+        inside = {SHARED: matrices, Z_GLOBAL: 1, GLOBAL: 0}[row.placement]
+        assert row.slot_bytes >= inside * matrix * row.real_bytes
+        assert row.workspace_reals >= (matrices - inside) * matrix
+        assert row.placement == SHARED or row.mapping == BLOCK
+        assert row.placement != Z_GLOBAL or row.vectors
+        assert row.placement != GLOBAL or row.components * row.real_bytes > 4  # no such kernel
+    assert {row.placement for row in table if row.shared_limit == 227 * 1024} == {SHARED, Z_GLOBAL, GLOBAL}

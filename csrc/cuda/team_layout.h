@@ -12,6 +12,9 @@ namespace sk {
 // What stands in shared memory: H and Z; H; neither.
 enum class Placement { shared, z_global, global };
 
+// What the collectives of a whole block need in shared memory, before the slot: two buffers of a number per warp.
+constexpr int block_team_bytes = 2 * 32 * int(sizeof(double));
+
 struct TeamLayout {
   int n, components, real_bytes;  // of an entry: 1 or 2 reals of so many bytes
   bool vectors;
