@@ -1,6 +1,7 @@
 // From a source and a sink to the kernel that `tuning.h` chooses.  Nothing here waits for the device.
 #pragma once
 #include "launch.h"
+#include "team_launch.h"
 #include "thread_eig.cuh"
 
 namespace sk {
@@ -37,6 +38,9 @@ cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& si
       constexpr int first = components == 1 ? 2 : 1, last = limits({0, components, real_bytes, Sink::vectors}).thread;
       return launch_thread_eig<first, last>(p, t, device, source, sink, stream);
     }
+    case Mapping::team:
+    case Mapping::block:
+      return launch_team_eig(p.batch, p.n, p.balance, t, device, source, sink, stream, allocate);
     default:
       return cudaErrorInvalidValue;
   }
