@@ -19,7 +19,7 @@ def kernels(dtype: type, vectors: bool) -> str:
     return "\n".join(cuda_eig.library("eig.cpp", dtype, vectors).launched())
 
 
-@pytest.mark.parametrize("n, kernel", [(1, "thread_eig_kernel<2"), (8, "thread_eig_kernel<8"), (9, "WarpTeam<8>"), (17, "WarpTeam<32>"), (33, "BlockTeam"), (65, "BlockTeam")])
+@pytest.mark.parametrize("n, kernel", [(1, "thread_eig_kernel<2"), (8, "thread_eig_kernel<8"), (9, "WarpTeam<4>"), (33, "WarpTeam<16>"), (65, "BlockTeam")])
 def test_eigenvalues(n, kernel):
     A = np.random.default_rng(n).standard_normal((35 if n < 33 else 2, n, n)).astype(np.float32)
     r = eig(A, order="random")
@@ -30,7 +30,7 @@ def test_eigenvalues(n, kernel):
     assert kernel in kernels(np.float32, False)
 
 
-@pytest.mark.parametrize("n, kernel", [(4, "thread_eig_kernel<4"), (5, "WarpTeam<8>"), (17, "WarpTeam<32>"), (33, "BlockTeam")])
+@pytest.mark.parametrize("n, kernel", [(4, "thread_eig_kernel<4"), (5, "WarpTeam<8>"), (17, "WarpTeam<32>"), (49, "BlockTeam")])
 def test_eigenvectors(n, kernel):
     rng = np.random.default_rng(n)
     A = rng.standard_normal((9 if n < 33 else 1, n, n)) + 1j * rng.standard_normal((9 if n < 33 else 1, n, n))

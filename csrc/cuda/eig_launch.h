@@ -2,7 +2,7 @@
 #pragma once
 #include "eig.h"
 #include "launch.h"
-#include "team_eig.cuh"
+#include "team_launch.h"
 #include "thread_eig.cuh"
 
 namespace sk {
@@ -23,37 +23,7 @@ cudaError_t launch_thread_eig(const EigProblem& p, const Tuning& t, const Device
   return cudaGetLastError();
 }
 
-// Workspace for every matrix that is in flight; null where none is needed.
-template <class T>
-T* team_workspace(const Tuning& t, int blocks, const Allocate& allocate) {
-  return t.workspace_reals ? static_cast<T*>(allocate(t.workspace_reals * t.matrices * blocks * int64_t(sizeof(T)))) : nullptr;
-}
-
-template <class Team, Placement P, class Source, class Sink>
-cudaError_t launch_team_eig(const EigProblem& p, const Tuning& t, const Device& device, const Source& source, const Sink& sink, cudaStream_t stream, const Allocate& allocate) {
-  const auto kernel = team_eig<Team, P, Source, Sink>;
-  int blocks;
-  const cudaError_t error = persistent_grid(kernel, t, p.batch, device, blocks);
-  if (error != cudaSuccess) return error;
-  auto* workspace = team_workspace<typename Source::real>(t, blocks, allocate);
-  SK_LAUNCH(kernel, blocks, t.threads, t.shared_bytes, stream, source, sink, p.batch, p.n, p.balance, workspace);
-  return cudaGetLastError();
-}
-
-template <class Source, class Sink>
-cudaError_t launch_block_eig(const EigProblem& p, const Tuning& t, const Device& device, const Source& source, const Sink& sink, cudaStream_t stream, const Allocate& allocate) {
-  switch (t.placement) {
-    case Placement::shared:
-      return launch_team_eig<BlockTeam, Placement::shared>(p, t, device, source, sink, stream, allocate);
-    case Placement::z_global:
-      if constexpr (Sink::vectors) return launch_team_eig<BlockTeam, Placement::z_global>(p, t, device, source, sink, stream, allocate);
-      break;
-    case Placement::global:  // float32 fits everywhere: 66 KiB at n = 128
-      if constexpr (sizeof(typename Source::entry) > sizeof(float)) return launch_team_eig<BlockTeam, Placement::global>(p, t, device, source, sink, stream, allocate);
-  }
-  return cudaErrorInvalidConfiguration;
-}
-
+// Workspace is allocated, at most once, where matrices or vectors of them do not stand in shared memory.
 template <class Source, class Sink>
 cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& sink, cudaStream_t stream, const Allocate& allocate) {
   constexpr int components = components_v<typename Source::entry>, real_bytes = int(sizeof(typename Source::real));
@@ -67,10 +37,8 @@ cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& si
       return launch_thread_eig<first, last>(p, t, device, source, sink, stream);
     }
     case Mapping::team:
-      if (t.team == 8) return launch_team_eig<WarpTeam<8>, Placement::shared>(p, t, device, source, sink, stream, allocate);
-      return launch_team_eig<WarpTeam<32>, Placement::shared>(p, t, device, source, sink, stream, allocate);
     case Mapping::block:
-      return launch_block_eig(p, t, device, source, sink, stream, allocate);
+      return launch_team_eig(p.batch, p.n, p.balance, t, device, source, sink, stream, allocate);
     case Mapping::none:
       break;
   }

@@ -80,6 +80,7 @@ class BlockTeam {
 
  public:
   static constexpr int shared_bytes = block_team_bytes;
+  static_assert(shared_bytes == 2 * max_warps * int(sizeof(double)), "two buffers");
 
   // `shared`: shared_bytes of the block's shared memory, aligned for double
   __device__ __forceinline__ explicit BlockTeam(void* shared) : shared_(static_cast<double*>(shared)), turn_(0) {}

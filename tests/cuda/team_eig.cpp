@@ -34,23 +34,26 @@ void launch_warp(const Arguments& a, int team) {
   a.right || a.left ? launch<Team, Placement::shared, true>(a, team) : launch<Team, Placement::shared, false>(a, team);
 }
 
-// team: 8 or 32 lanes (4, 16 where SK_ALL_TEAMS is defined), or 0 for the whole block.  placement: of a block, a number of Placement.
+// team: a number of lanes, or 0 for the whole block.  placement: of a block, a number of Placement.
 extern "C" int team_eig_batch(const T* A, T* w, T* right, T* left, int32_t* info, int64_t batch, int64_t n, int64_t team, int64_t threads, int64_t blocks, int64_t balanced,
                               int64_t placement) {
   const int64_t row = n, column = 1;
   const Arguments a{{reinterpret_cast<const typename Memory<E>::type*>(A), {1, {batch}, {n * n}}, row, column}, w, right, left, info, batch, int(n), int(threads), int(blocks), balanced != 0};
-  const bool vectors = right || left;
   switch (team) {
-    case 0:
+#if defined(SK_WARPS_OF_8)
+    case 8: launch_warp<WarpTeam<8>>(a, 8); return 0;
+#elif defined(SK_OTHER_WARPS)
+    case 4: launch_warp<WarpTeam<4>>(a, 4); return 0;
+    case 16: launch_warp<WarpTeam<16>>(a, 16); return 0;
+    case 32: launch_warp<WarpTeam<32>>(a, 32); return 0;
+#else
+    case 0: {
+      const bool vectors = right || left;
       if (placement == int(Placement::shared)) vectors ? launch<BlockTeam, Placement::shared, true>(a, a.threads) : launch<BlockTeam, Placement::shared, false>(a, a.threads);
       if (placement == int(Placement::z_global) && vectors) launch<BlockTeam, Placement::z_global, true>(a, a.threads);
       if (placement == int(Placement::global)) vectors ? launch<BlockTeam, Placement::global, true>(a, a.threads) : launch<BlockTeam, Placement::global, false>(a, a.threads);
       return 0;
-    case 8: launch_warp<WarpTeam<8>>(a, 8); return 0;
-    case 32: launch_warp<WarpTeam<32>>(a, 32); return 0;
-#ifdef SK_ALL_TEAMS
-    case 4: launch_warp<WarpTeam<4>>(a, 4); return 0;
-    case 16: launch_warp<WarpTeam<16>>(a, 16); return 0;
+    }
 #endif
   }
   return 1;
