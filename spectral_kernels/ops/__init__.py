@@ -1,7 +1,7 @@
 """The op table: schema, implementation, fake kernel, autograd and batching rule of every op, and nothing else; a file per kind.
 
-The kernels of the compiled extensions (``csrc``), which `_load` picks, register themselves for the CPU; what serves every other
-device is the definition in ``reference``.
+The kernels of the compiled extensions (``csrc``), which `_load` picks, register themselves for the CPU; CUDA tensors take
+the kernels of ``triton`` where Triton is there; what serves every other device is the definition in ``reference``.
 """
 
 from __future__ import annotations

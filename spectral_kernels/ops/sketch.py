@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectral_kernels.ops._library import define, library
+from spectral_kernels.ops._library import define, library, serve
 from spectral_kernels.reference import sketch as reference
 
 _AT_ONCE = 1 << 21
@@ -50,8 +50,8 @@ def _sketch_zero_order_hold(
         reference.zero_order_hold(counts, sums, extremes, rows, d, rate, ok, repeat)
 
 
-library.impl("sketch", _sketch, "CompositeExplicitAutograd")
-library.impl("sketch_zero_order_hold", _sketch_zero_order_hold, "CompositeExplicitAutograd")
+serve(sketch, _sketch)
+serve(sketch_zero_order_hold, _sketch_zero_order_hold)
 
 
 def _nothing(*_: Any) -> None:
