@@ -42,11 +42,18 @@ def differentiated(*tensors: Tensor) -> bool:
 
 
 def serve(op: Any, definition: Callable[..., Any]) -> None:
-    """``definition`` serves every device without a kernel for ``op``; CUDA tensors take the Triton kernel where there is one and Triton is there."""
+    """``definition`` serves every device without a kernel for ``op``; CUDA tensors take the Triton kernel where there is one, Triton is there, and
+    it serves their size.
+    """
     name = op.name().partition("::")[2]
     library.impl(name, definition, "CompositeExplicitAutograd")
+
+    def on_cuda(*args: Any) -> Any:
+        result = triton.launcher(name)(*args) if triton.available() else NotImplemented
+        return definition(*args) if result is NotImplemented else result
+
     if name in triton.LAUNCHERS:
-        library.impl(name, lambda *args: (triton.launcher(name) if triton.available() else definition)(*args), "CUDA")
+        library.impl(name, on_cuda, "CUDA")
 
 
 def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullBack | None = None) -> None:

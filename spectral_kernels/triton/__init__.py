@@ -17,7 +17,12 @@ import torch
 
 LAUNCHERS = {  # op -> the module of this package that holds its launcher, of the same name
     "diagonal_eigvals": "diagonal",
+    "householder_eigvals": "householder",
+    "secular": "secular",
+    "secular_eig": "secular_vectors",
     "sketch": "sketch",
+    "sketch_householder": "householder_sketch",
+    "sketch_secular": "secular_sketch",
 }
 _LEAST_CAPABILITY = (7, 5)  # that the compiler generates code for
 
@@ -42,5 +47,5 @@ def available() -> bool:
 
 @cache
 def launcher(op: str) -> Callable[..., Any]:
-    """What runs the op of this name (of `LAUNCHERS`) on CUDA tensors."""
+    """What runs the op of this name (of `LAUNCHERS`) on CUDA tensors; it returns NotImplemented for a size that it does not serve."""
     return getattr(importlib.import_module(f"{__name__}.{LAUNCHERS[op]}"), op)

@@ -17,3 +17,34 @@ class Tile(NamedTuple):
 DIAGONAL = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
 SKETCH = {torch.float32: Tile(2048, 8), torch.float64: Tile(2048, 8), torch.complex64: Tile(1024, 8), torch.complex128: Tile(1024, 8)}
 SKETCH_TILES = 8  # that a program of the sketch takes one after the other
+
+
+class Rows(NamedTuple):
+    """Up to ``n`` entries: rows of as many lanes that one program works on at a time, and by how many warps."""
+
+    n: int
+    rows: int
+    num_warps: int
+
+
+SECULAR = (Rows(8, 32, 4), Rows(16, 16, 4), Rows(32, 8, 4), Rows(64, 2, 4), Rows(128, 1, 4), Rows(256, 1, 8), Rows(512, 1, 8), Rows(1024, 1, 8))
+SECULAR_VECTORS = (Rows(8, 128, 4), Rows(16, 64, 4), Rows(32, 32, 4), Rows(64, 16, 4), Rows(128, 8, 4), Rows(256, 4, 4), Rows(512, 2, 4), Rows(1024, 1, 4))
+SECULAR_LIMIT = SECULAR[-1].n
+
+
+def rows_for(table: tuple[Rows, ...], n: int) -> Rows:
+    """The first entry of a table that serves n."""
+    return next(entry for entry in table if n <= entry.n)
+
+
+class Core(NamedTuple):
+    """Matrices of a program, how many entries of each of their vectors it reads at a time, and its warps."""
+
+    rows: int
+    columns: int
+    num_warps: int
+
+
+HOUSEHOLDER = {torch.float32: Core(128, 4, 4), torch.float64: Core(128, 4, 4)}
+HOUSEHOLDER_LIMIT = 4  # vectors
+SKETCH_PROGRAMS = 4096  # at most, where each has memory to work in
