@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from spectral_kernels.api.testing.matrices import ADVERSARIAL, lapack_batch
-from spectral_kernels.triton.small_matrix import eigenvalues
+from spectral_kernels.triton.small_matrix import append, eigenvalues
 
 
 @triton.jit
@@ -18,7 +18,7 @@ def kernel(a, re, im, failed, count, M: tl.constexpr, BLOCK: tl.constexpr):
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     h = ()
     for e in tl.static_range(0, M * M):
-        h = h + (tl.load(a + lane * M * M + e, mask=lane < count, other=0.0),)
+        h = append(h, tl.load(a + lane * M * M + e, mask=lane < count, other=0.0))
     x, y, info = eigenvalues(h, M)
     for j in tl.static_range(0, M):
         tl.store(re + lane * M + j, x[j], mask=lane < count)

@@ -42,21 +42,13 @@ def any_of(mask):
 @triton.jit
 def divide(a, b):
     """a / b, rounded to nearest: ``/`` is not in float32."""
-    if b.dtype == tl.float32:
-        quotient = tl.div_rn(a, b)
-    else:
-        quotient = a / b
-    return quotient
+    return tl.div_rn(a, b) if b.dtype == tl.float32 else a / b
 
 
 @triton.jit
 def sqrt(a):
     """The square root, rounded to nearest: ``tl.sqrt`` is not in float32."""
-    if a.dtype == tl.float32:
-        root = tl.sqrt_rn(a)
-    else:
-        root = tl.sqrt(a)
-    return root
+    return tl.sqrt_rn(a) if a.dtype == tl.float32 else tl.sqrt(a)
 
 
 @triton.jit

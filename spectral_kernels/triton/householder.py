@@ -10,7 +10,7 @@ from torch import Tensor
 from spectral_kernels.triton import tuning
 from spectral_kernels.triton.arithmetic import exponent_of, machine, power_of_two
 from spectral_kernels.triton.launch import check, check_real, launch, rows
-from spectral_kernels.triton.small_matrix import eigenvalues, put
+from spectral_kernels.triton.small_matrix import append, eigenvalues, put
 
 
 @triton.constexpr_function
@@ -27,18 +27,18 @@ def _gram(k, inside, n, vector_stride, stride, M: tl.constexpr, BLOCK: tl.conste
     """
     sums = ()
     for _ in tl.static_range(0, M * (M + 1) // 2):
-        sums = sums + (tl.zeros((BLOCK, CHUNK), k.dtype.element_ty),)
+        sums = append(sums, tl.zeros((BLOCK, CHUNK), k.dtype.element_ty))
     for first in range(0, n, CHUNK):
         column = first + tl.arange(0, CHUNK)[None, :]
         vectors = ()
         for j in tl.static_range(0, M):
-            vectors = vectors + (tl.load(k + j * vector_stride + column * stride, mask=inside & (column < n), other=0.0),)
+            vectors = append(vectors, tl.load(k + j * vector_stride + column * stride, mask=inside & (column < n), other=0.0))
         for i in tl.static_range(0, M):
             for j in tl.static_range(0, i + 1):
                 sums = put(sums, pair(i, j), tl.fma(vectors[i], vectors[j], sums[pair(i, j)]))
     products = ()
     for at in tl.static_range(0, M * (M + 1) // 2):
-        products = products + (tl.sum(sums[at], 1),)
+        products = append(products, tl.sum(sums[at], 1))
     return products
 
 
@@ -70,12 +70,12 @@ def _core(products, beta, M: tl.constexpr):
     scales, betas = (), ()
     for j in tl.static_range(0, M):
         half = exponent_of(products[pair(j, j)]) >> 1
-        scales = scales + (power_of_two(-half, beta[j].dtype),)
-        betas = betas + (beta[j] * power_of_two(half, beta[j].dtype) * power_of_two(half, beta[j].dtype),)
+        scales = append(scales, power_of_two(-half, beta[j].dtype))
+        betas = append(betas, beta[j] * power_of_two(half, beta[j].dtype) * power_of_two(half, beta[j].dtype))
     h = ()
     for i in tl.static_range(0, M):
         for j in tl.static_range(0, M):
-            h = h + (products[pair(i, j)] * scales[i] * scales[j],)
+            h = append(h, products[pair(i, j)] * scales[i] * scales[j])
     for i in tl.static_range(0, M):  # X = T G by forward substitution in (I + Diag(beta) stril(G)) X = Diag(beta) G
         row = h[i * M : (i + 1) * M]
         for c in tl.static_range(0, M):
@@ -96,7 +96,7 @@ def solve(k, beta, row, count, n, beta_stride, vector_stride, stride, M: tl.cons
     products = _gram(k, (row < count)[:, None], n, vector_stride, stride, M, BLOCK, CHUNK)
     betas = ()
     for j in tl.static_range(0, M):
-        betas = betas + (tl.load(beta + j * beta_stride, mask=row < count, other=0.0),)
+        betas = append(betas, tl.load(beta + j * beta_stride, mask=row < count, other=0.0))
     h = _core(products, betas, M)
     finite = row >= 0
     for e in tl.static_range(0, M * M):

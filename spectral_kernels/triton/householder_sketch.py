@@ -11,7 +11,7 @@ from spectral_kernels.triton import tuning
 from spectral_kernels.triton.householder import solve
 from spectral_kernels.triton.launch import check, check_real, launch, power_of_2
 from spectral_kernels.triton.sketch import check_state, grouped, normalise_sums, sketch_value
-from spectral_kernels.triton.small_matrix import put
+from spectral_kernels.triton.small_matrix import append, put
 
 
 @triton.jit
@@ -79,7 +79,7 @@ def sketch_householder_kernel(
         alphas, there = (), ()
         for j in tl.static_range(0, M):
             re = put(re, j, tl.where(bad, float("nan"), re[j]))
-            alphas, there = alphas + (tl.where(bad, float("nan"), alpha),), there + (inside.to(tl.int32),)
+            alphas, there = append(alphas, tl.where(bad, float("nan"), alpha)), append(there, inside.to(tl.int32))
         re, im = _side_by_side(re, M, WIDTH, BLOCK), _side_by_side(im, M, WIDTH, BLOCK)
         alphas, inside = _side_by_side(alphas, M, WIDTH, BLOCK), _side_by_side(there, M, WIDTH, BLOCK) != 0
         column = tl.arange(0, WIDTH * BLOCK) % WIDTH

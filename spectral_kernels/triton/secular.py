@@ -120,7 +120,6 @@ def _neighbours(poles, weights, n, x):
 def _roots(poles, weights, n, i, x, weight, pole):
     """The offset of each pole's root from the nearer pole, and the index of that pole.  x, weight, pole: ``(B, N)`` of the lanes themselves."""
     ulp: tl.constexpr = machine("ulp", x.dtype)
-    safmin: tl.constexpr = machine("safmin", x.dtype)
     steepest: tl.constexpr = machine("largest", x.dtype) * 2.0**-20
     last_step: tl.constexpr = machine("last_step", x.dtype)
     right, right_weight, index, before, before_weight, total = _neighbours(poles, weights, n, x)

@@ -13,9 +13,15 @@ from spectral_kernels.triton.arithmetic import any_of, divide, exponent_of, mach
 
 
 @triton.jit
+def append(h, x):
+    """The tuple with x behind it."""
+    return h + (x,)  # noqa: RUF005  (Triton unpacks no tuples)
+
+
+@triton.jit
 def put(h, at: tl.constexpr, x):
     """The tuple with x at place ``at``."""
-    return h[:at] + (x,) + h[at + 1 :]
+    return append(h[:at], x) + h[at + 1 :]
 
 
 @triton.jit
@@ -269,7 +275,7 @@ def eigenvalues(h, M: tl.constexpr):
         h, failed = _francis(_hessenberg(h, M), M)
     re, im = (), ()
     for i in tl.static_range(0, M):
-        re, im = re + (h[i * M + i],), im + (tl.zeros(largest.shape, largest.dtype),)
+        re, im = append(re, h[i * M + i]), append(im, tl.zeros(largest.shape, largest.dtype))
     for i in tl.static_range(M - 1, 0, -1):
         c = h[i * M + i - 1]
         first, second, part = _block_eigenvalues(h[(i - 1) * M + i - 1], h[(i - 1) * M + i], c, h[i * M + i])
