@@ -29,6 +29,19 @@ def diagonal(dtype: torch.dtype, log: bool) -> Call:
     return "diagonal_eigvals", torch.zeros(1000, 64, dtype=dtype), log
 
 
+def attention(dtype: torch.dtype, depth: int = 64, softcap: float = 0.0, biases: bool = False) -> Call:
+    B, H, Hk, T = 2, 4, 2, 200
+    q, k = torch.zeros(B, T, H, depth, dtype=dtype).transpose(1, 2), torch.zeros(B, T, Hk, depth, dtype=dtype).transpose(1, 2)
+    start = torch.zeros(B, T, dtype=torch.int64)
+    bias, key_bias = (torch.zeros(B, 1, T, T, dtype=dtype), torch.zeros(1, H, T, dtype=F64)) if biases else (None, None)
+    return "attention_lse", q, k, start, start + T, bias, key_bias, 0.3, softcap
+
+
+def rank_one(dtype: torch.dtype, n: int, general: bool = False) -> Call:
+    k = torch.zeros(1000, n, dtype=dtype)
+    return "rank_one_eigvals", k[:, 0], k[:, 0], k, k if general else None, False
+
+
 def sketch(dtype: torch.dtype, log: bool, flags: bool = False) -> Call:
     values = torch.zeros(2, 100, 8, dtype=dtype)
     valid, suspect = (torch.ones(2, 100, dtype=torch.bool), torch.ones(values.shape, dtype=torch.bool)) if flags else (None, None)
@@ -53,18 +66,42 @@ def sketch_householder(dtype: torch.dtype, m: int) -> Call:
     return "sketch_householder", *empty(2), torch.arange(2), alpha, beta, k, None, 1, *tables(dtype.to_complex(), False)
 
 
+def hold(dtype: torch.dtype, channels: int = 256) -> Call:
+    delta, rate = torch.zeros(2, 100, channels, dtype=dtype), torch.zeros(channels, 16, dtype=dtype)
+    return "sketch_zero_order_hold", *empty(2), torch.arange(2), delta, rate, torch.ones(2, 100, dtype=torch.bool), 1, *tables(dtype, True)
+
+
 CASES: dict[str, Callable[[], Call]] = {
+    "attention float32": lambda: attention(F32),
+    "attention float32, depth 128": lambda: attention(F32, 128),
+    "attention float32, cap and biases": lambda: attention(F32, 64, 2.0, True),
+    "attention float64": lambda: attention(F64),
+    "attention float64, cap and biases": lambda: attention(F64, 64, 2.0, True),
     "diagonal float32": lambda: diagonal(F32, False),
     "diagonal float32 log": lambda: diagonal(F32, True),
     "diagonal float64 log": lambda: diagonal(F64, True),
+    "expand exp float32": lambda: ("expand_exp", torch.zeros(1000, 64), torch.zeros(64, 16)),
+    "expand exp float64": lambda: ("expand_exp", torch.zeros(1000, 64, dtype=F64), torch.zeros(64, 16, dtype=F64)),
+    "rank one float32": lambda: rank_one(F32, 64),
+    "rank one float32, p, n = 128": lambda: rank_one(F32, 128, True),
+    "rank one float64, p": lambda: rank_one(F64, 64, True),
     "sketch float32": lambda: sketch(F32, False),
     "sketch float64 log": lambda: sketch(F64, True),
     "sketch complex64": lambda: sketch(C64, False),
     "sketch complex64 log": lambda: sketch(C64, True),
+    "sketch of a zero-order hold float32": lambda: hold(F32),
+    "sketch of a zero-order hold float32, D N = 64": lambda: hold(F32, 4),
+    "sketch of a zero-order hold float64": lambda: hold(F64),
     "sketch complex128, flags": lambda: sketch(C128, False, True),
-    **{f"secular {dtype} n = {n}": lambda dtype=dtype, n=n: ("secular", *factors(dtype, n)) for dtype in (F32, F64) for n in (8, 64, 200)},
-    **{f"secular_eig {dtype} n = {n}": lambda dtype=dtype, n=n: ("secular_eig", *factors(dtype, n, 3), True, True) for dtype in (F32, F64) for n in (8, 64, 200)},
-    **{f"sketch_secular {dtype}": lambda dtype=dtype: sketch_secular(dtype, 64) for dtype in (F32, F64)},
-    **{f"householder {dtype} m = {m}": lambda dtype=dtype, m=m: householder(dtype, m) for dtype in (F32, F64) for m in (1, 2, 3, 4)},
-    **{f"sketch_householder {dtype} m = {m}": lambda dtype=dtype, m=m: sketch_householder(dtype, m) for dtype in (F32, F64) for m in (2, 4)},
+    "secular float32 n = 8": lambda: ("secular", *factors(F32, 8)),
+    "secular float64 n = 64": lambda: ("secular", *factors(F64, 64)),
+    "secular_eig float32 n = 64": lambda: ("secular_eig", *factors(F32, 64, 3), True, True),
+    "secular_eig float64 n = 8": lambda: ("secular_eig", *factors(F64, 8, 3), True, True),
+    "secular_eig float64 n = 200": lambda: ("secular_eig", *factors(F64, 200, 3), True, True),
+    "sketch_secular float64 n = 64": lambda: sketch_secular(F64, 64),
+    "householder float32 m = 2": lambda: householder(F32, 2),
+    "householder float32 m = 4": lambda: householder(F32, 4),
+    "householder float64 m = 3": lambda: householder(F64, 3),
+    "householder float64 m = 4": lambda: householder(F64, 4),
+    "sketch_householder float64 m = 3": lambda: sketch_householder(F64, 3),
 }

@@ -16,13 +16,17 @@ from typing import Any
 import torch
 
 LAUNCHERS = {  # op -> the module of this package that holds its launcher, of the same name
+    "attention_lse": "attention_lse",
     "diagonal_eigvals": "diagonal",
+    "expand_exp": "diagonal",
     "householder_eigvals": "householder",
+    "rank_one_eigvals": "rank_one",
     "secular": "secular",
     "secular_eig": "secular_vectors",
     "sketch": "sketch",
     "sketch_householder": "householder_sketch",
     "sketch_secular": "secular_sketch",
+    "sketch_zero_order_hold": "zero_order_hold",
 }
 _LEAST_CAPABILITY = (7, 5)  # that the compiler generates code for
 

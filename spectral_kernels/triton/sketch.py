@@ -82,17 +82,16 @@ def polar(re, im, COMPLEX: tl.constexpr, LOG: tl.constexpr):
 @triton.jit
 def add_fixed_point(limbs, terms, times):
     """Adds ``times`` times the sum of ``terms``, each rounded to a multiple of 2^-48, to three limbs of 32 bits, the highest first."""
-    t = terms * 281474976710656.0
-    magnitude = tl.abs(t)
-    integer = (magnitude + 4503599627370496.0) - 4503599627370496.0  # 2^52, from where on there are integers alone
-    t = tl.where(magnitude < 4503599627370496.0, tl.where(t < 0, -integer, integer), t)
+    t = tl.abs(terms) * 281474976710656.0
+    t = tl.where(t < 4503599627370496.0, (t + 4503599627370496.0) - 4503599627370496.0, t)  # from 2^52 on there are integers alone
     high = tl.floor(t * 5.421010862427522e-20)  # 2^-64
     t = t - high * 18446744073709551616.0
     middle = tl.floor(t * 2.3283064365386963e-10)  # 2^-32
     low = t - middle * 4294967296.0
-    tl.atomic_add(limbs, times * tl.sum(high.to(tl.int64)), sem="relaxed")
-    tl.atomic_add(limbs + 1, times * tl.sum(middle.to(tl.int64)), sem="relaxed")
-    tl.atomic_add(limbs + 2, times * tl.sum(low.to(tl.int64)), sem="relaxed")
+    sign = tl.where(terms < 0, -1, 1).to(tl.int64)
+    tl.atomic_add(limbs, times * tl.sum(sign * high.to(tl.int64)), sem="relaxed")
+    tl.atomic_add(limbs + 1, times * tl.sum(sign * middle.to(tl.int64)), sem="relaxed")
+    tl.atomic_add(limbs + 2, times * tl.sum(sign * low.to(tl.int64)), sem="relaxed")
 
 
 @triton.jit

@@ -14,8 +14,27 @@ class Tile(NamedTuple):
     num_warps: int
 
 
+class AttentionTile(NamedTuple):
+    """Queries of a program, keys and depth of a matrix product in it."""
+
+    queries: int
+    keys: int
+    depth: int
+    num_warps: int
+    num_stages: int
+
+
+ATTENTION_LSE = {  # by dtype, and whether there are biases, which take registers
+    (torch.float32, False): AttentionTile(64, 64, 16, 8, 2),
+    (torch.float32, True): AttentionTile(32, 64, 16, 8, 2),
+    (torch.float64, False): AttentionTile(32, 32, 32, 8, 2),
+    (torch.float64, True): AttentionTile(32, 32, 32, 8, 2),
+}
 DIAGONAL = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
-SKETCH = {torch.float32: Tile(2048, 8), torch.float64: Tile(2048, 8), torch.complex64: Tile(1024, 8), torch.complex128: Tile(1024, 8)}
+EXPAND_EXP = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
+RANK_ONE = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
+SKETCH = {dtype: Tile(1024, 16) for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128)}
+ZERO_ORDER_HOLD = {torch.float32: Tile(1024, 8), torch.float64: Tile(1024, 8)}
 SKETCH_TILES = 8  # that a program of the sketch takes one after the other
 
 
@@ -28,7 +47,7 @@ class Rows(NamedTuple):
 
 
 SECULAR = (Rows(8, 32, 4), Rows(16, 16, 4), Rows(32, 8, 4), Rows(64, 2, 4), Rows(128, 1, 4), Rows(256, 1, 8), Rows(512, 1, 8), Rows(1024, 1, 8))
-SECULAR_VECTORS = (Rows(8, 128, 4), Rows(16, 64, 4), Rows(32, 32, 4), Rows(64, 16, 4), Rows(128, 8, 4), Rows(256, 4, 4), Rows(512, 2, 4), Rows(1024, 1, 4))
+SECULAR_VECTORS = (Rows(8, 64, 4), Rows(16, 64, 4), Rows(32, 32, 4), Rows(64, 16, 4), Rows(128, 8, 4), Rows(256, 4, 4), Rows(512, 2, 4), Rows(1024, 1, 4))
 SECULAR_LIMIT = SECULAR[-1].n
 
 
