@@ -264,3 +264,21 @@ def test_sketch_of_a_zero_order_hold_with_a_bad_rate(interpreted, value):
     counts, sums, _ = state = empty()
     interpreted("sketch_zero_order_hold", *state, torch.tensor([0]), torch.ones(1, 5, 4), rate, None, 1, *tables(torch.float32, True))
     assert counts[0, layout.TALLY_AT :].tolist() == [0, 0, 0, 5 * 64] and counts.sum() == 5 * 64 and not sums.any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n", [1, 21])
+def test_sketch_of_rank_one(interpreted, n, dtype):
+    torch.manual_seed(4)
+    alpha, beta, valid, rows = torch.rand(2, 300, dtype=dtype), 2 * torch.rand(2, 300, dtype=dtype), torch.rand(2, 300) > 0.2, torch.tensor([1, 0])
+    k = torch.full((2, 300, n), 0.5).bernoulli().to(dtype)  # exact products: the same bins
+    alpha[0, 1], beta[1, 7], k[0, 9, -1] = math.nan, math.inf, math.inf
+    for factors, ok in (((alpha, beta, k), valid), ((alpha[:, :1].expand(2, 300), beta, k), None)):
+        found, expected = empty(2), empty(2)
+        interpreted("sketch_rank_one", *found, rows, *factors, ok, 2, *tables(dtype, False))
+        repeats = torch.tensor([n - 1, 1] if n > 1 else [1]) * 2
+        layout.sketch(*expected, rows, rank_one_eigvals(*factors, distinct=True).real, ok, None, repeats, False)
+        same_sketch(found, expected)
+        composed = empty(2)
+        sk.ops.sketch_rank_one(*composed, rows, *factors, ok, 2, *tables(dtype, False))
+        same_sketch(composed, expected)

@@ -66,6 +66,11 @@ def sketch_householder(dtype: torch.dtype, m: int) -> Call:
     return "sketch_householder", *empty(2), torch.arange(2), alpha, beta, k, None, 1, *tables(dtype.to_complex(), False)
 
 
+def rank_one_sketch(dtype: torch.dtype) -> Call:
+    k = torch.zeros(2, 100, 64, dtype=dtype)
+    return "sketch_rank_one", *empty(2), torch.arange(2), k[..., 0], k[..., 0], k, torch.ones(2, 100, dtype=torch.bool), 1, *tables(dtype, False)
+
+
 def hold(dtype: torch.dtype, channels: int = 256) -> Call:
     delta, rate = torch.zeros(2, 100, channels, dtype=dtype), torch.zeros(channels, 16, dtype=dtype)
     return "sketch_zero_order_hold", *empty(2), torch.arange(2), delta, rate, torch.ones(2, 100, dtype=torch.bool), 1, *tables(dtype, True)
@@ -92,6 +97,8 @@ CASES: dict[str, Callable[[], Call]] = {
     "sketch of a zero-order hold float32": lambda: hold(F32),
     "sketch of a zero-order hold float32, D N = 64": lambda: hold(F32, 4),
     "sketch of a zero-order hold float64": lambda: hold(F64),
+    "sketch of rank one float32": lambda: rank_one_sketch(F32),
+    "sketch of rank one float64": lambda: rank_one_sketch(F64),
     "sketch complex128, flags": lambda: sketch(C128, False, True),
     "secular float32 n = 8": lambda: ("secular", *factors(F32, 8)),
     "secular float64 n = 64": lambda: ("secular", *factors(F64, 64)),

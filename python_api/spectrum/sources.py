@@ -16,7 +16,8 @@ from spectral_kernels.api.transitions import Diagonal, DiagonalPlusRankOne, Hous
 from spectral_kernels.api.transitions.values import poison
 from spectral_kernels.dispatch import ANY_BATCH
 
-_CHUNK_BYTES = 4 * 2**20  # of factors and intermediate results at a time
+_CHUNK_BYTES = 4 * 2**20  # of factors and intermediate results at a time, in the caches of a CPU
+_CHUNK_BYTES_ELSEWHERE = 256 * 2**20  # a launch should be worth its time
 _LEAST = 64  # positions at a time: full lane groups for every thread
 
 
@@ -37,7 +38,8 @@ def add(into: Spectrum, transition: Transition, axes: Mapping[str, int] | None, 
             op(*state._rows(), rows, *own, *shared, valid, t.multiplicity, *tables)
         into._merge(state)
         return
-    for block in _blocks(t.batch_shape, max(_LEAST, _CHUNK_BYTES // _bytes_per_position(t))):
+    limit = _CHUNK_BYTES if t.device.type == "cpu" else _CHUNK_BYTES_ELSEWHERE
+    for block in _blocks(t.batch_shape, max(_LEAST, limit // _bytes_per_position(t))):
         part = t[block]
         values, counts, log = _values(part)
         repeats = torch.tensor(counts, dtype=torch.int64, device=values.device) * t.multiplicity
@@ -48,6 +50,8 @@ def _sink(t: Transition) -> tuple[Any, tuple[Tensor, ...], tuple[Tensor, ...]] |
     """The op that takes the factors of `t` to a sketch, those with batch axes and those without; None where only eigenvalues can go."""
     if isinstance(t, ZeroOrderHold) and not t.rate.is_complex():
         return ops.sketch_zero_order_hold, (t.delta,), (t.rate,)
+    if isinstance(t, RankOne) and t.p is None and not t.k.is_complex():
+        return ops.sketch_rank_one, (t.alpha, t.beta, t.k), ()
     if isinstance(t, DiagonalPlusRankOne) and t.sign is not None:
         return ops.sketch_secular, (t.d, t.b, t.c), ()
     if isinstance(t, HouseholderProduct) and 2 <= t.rank < min(t.size, ANY_BATCH + 1):

@@ -26,6 +26,7 @@ from spectral_kernels.ops.secular import secular_complex as secular_complex
 from spectral_kernels.ops.secular import secular_eig as secular_eig
 from spectral_kernels.ops.sketch import sketch as sketch
 from spectral_kernels.ops.sketch import sketch_householder as sketch_householder
+from spectral_kernels.ops.sketch import sketch_rank_one as sketch_rank_one
 from spectral_kernels.ops.sketch import sketch_secular as sketch_secular
 from spectral_kernels.ops.sketch import sketch_tables as sketch_tables
 from spectral_kernels.ops.sketch import sketch_zero_order_hold as sketch_zero_order_hold

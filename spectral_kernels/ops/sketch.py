@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spectral_kernels.ops._library import define, library, serve
+from spectral_kernels.ops.closed_forms import rank_one_eigvals
 from spectral_kernels.ops.householder import householder_eigvals
 from spectral_kernels.ops.secular import secular
 from spectral_kernels.reference import sketch as reference
@@ -21,6 +22,7 @@ _STATE = "Tensor(a!) counts, Tensor(b!) sums, Tensor(c!) extremes, Tensor rows"
 _TABLES = "Tensor edges, Tensor directions, Tensor rings"
 sketch = define(f"sketch({_STATE}, Tensor values, Tensor? valid, Tensor? suspect, Tensor repeats, {_TABLES}, bool log) -> ()")
 sketch_zero_order_hold = define(f"sketch_zero_order_hold({_STATE}, Tensor delta, Tensor rate, Tensor? valid, int repeat, {_TABLES}) -> ()")
+sketch_rank_one = define(f"sketch_rank_one({_STATE}, Tensor alpha, Tensor beta, Tensor k, Tensor? valid, int repeat, {_TABLES}) -> ()")
 sketch_secular = define(f"sketch_secular({_STATE}, Tensor d, Tensor b, Tensor c, Tensor? valid, int repeat, {_TABLES}) -> ()")
 sketch_householder = define(f"sketch_householder({_STATE}, Tensor alpha, Tensor beta, Tensor k, Tensor? valid, int repeat, {_TABLES}) -> ()")
 
@@ -54,6 +56,15 @@ def _sketch_zero_order_hold(
         reference.zero_order_hold(counts, sums, extremes, rows, d, rate, ok, repeat)
 
 
+def _sketch_rank_one(*args: Any) -> None:
+    """The eigenvalues of ``alpha I - beta k k^T``: ``alpha, beta (G, ...)``, ``k (G, ..., n)``, each counted ``repeat`` times."""
+    (*state, alpha, beta, k, valid, repeat), tables = args[:-3], args[-3:]
+    n = k.shape[-1]
+    repeats = torch.tensor([n - 1, 1] if n > 1 else [1] * n, dtype=torch.int64, device=k.device) * repeat
+    for ki, ai, bi, ok in _pieces(k.numel(), k, alpha, beta, valid):
+        sketch(*state, rank_one_eigvals(ai, bi, ki, None, True).real, ok, None, repeats, *tables, False)
+
+
 def _sketch_secular(*args: Any) -> None:
     """The eigenvalues of ``Diag(d) + b c^T``, b c of one sign: ``d``, ``b``, ``c (G, ..., n)``, each counted ``repeat`` times."""
     (*state, d, b, c, valid, repeat), tables = args[:-3], args[-3:]
@@ -78,6 +89,7 @@ def _sketch_householder(*args: Any) -> None:
 
 serve(sketch, _sketch)
 serve(sketch_zero_order_hold, _sketch_zero_order_hold)
+serve(sketch_rank_one, _sketch_rank_one)
 serve(sketch_secular, _sketch_secular)
 serve(sketch_householder, _sketch_householder)
 
@@ -86,5 +98,5 @@ def _nothing(*_: Any) -> None:
     """The fake kernels: all that the ops give is in their arguments."""
 
 
-for _op in (sketch, sketch_zero_order_hold, sketch_secular, sketch_householder):
+for _op in (sketch, sketch_zero_order_hold, sketch_rank_one, sketch_secular, sketch_householder):
     torch.library.register_fake(_op.name(), _nothing, lib=library)

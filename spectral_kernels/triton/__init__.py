@@ -24,6 +24,7 @@ LAUNCHERS = {  # op -> the module of this package that holds its launcher, of th
     "secular": "secular",
     "secular_eig": "secular_vectors",
     "sketch": "sketch",
+    "sketch_rank_one": "rank_one_sketch",
     "sketch_householder": "householder_sketch",
     "sketch_secular": "secular_sketch",
     "sketch_zero_order_hold": "zero_order_hold",

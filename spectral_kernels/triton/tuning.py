@@ -14,6 +14,14 @@ class Tile(NamedTuple):
     num_warps: int
 
 
+class RowTile(NamedTuple):
+    """Vectors, and entries of each, that a program takes at a time."""
+
+    rows: int
+    columns: int
+    num_warps: int
+
+
 class AttentionTile(NamedTuple):
     """Queries of a program, keys and depth of a matrix product in it."""
 
@@ -34,6 +42,7 @@ DIAGONAL = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
 EXPAND_EXP = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
 RANK_ONE = {torch.float32: Tile(2048, 4), torch.float64: Tile(1024, 4)}
 SKETCH = {dtype: Tile(1024, 16) for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128)}
+RANK_ONE_SKETCH = {torch.float32: RowTile(256, 8, 8), torch.float64: RowTile(256, 4, 8)}
 ZERO_ORDER_HOLD = {torch.float32: Tile(1024, 8), torch.float64: Tile(1024, 8)}
 SKETCH_TILES = 8  # that a program of the sketch takes one after the other
 
