@@ -105,12 +105,12 @@ def check_roots(d, p, origin, offset):
 
 
 def vector_errors(d, b, c, w, V, U):
-    """Of right and left eigenvectors, entry by entry, as parts of what rounding allows."""
+    """Of right and left eigenvectors, the largest entry's as a part of what rounding allows; inf where one is no number."""
     A, eps, n = dense(d, b, c).double(), torch.finfo(d.dtype).eps, d.shape[-1]
     w, V, U = w.double(), V.double(), U.double()
     bound = 4 * (n + 4) * eps * (d.double().abs().amax(-1) + b.double().norm(dim=-1) * c.double().norm(dim=-1))[:, None, None]
-    tiny = torch.finfo(torch.float64).tiny
-    return ((A @ V - V * w.unsqueeze(-2)).abs() / (bound + tiny)).max(), ((A.mT @ U - U * w.unsqueeze(-2)).abs() / (bound + tiny)).max()
+    errors = torch.stack([A @ V - V * w.unsqueeze(-2), A.mT @ U - U * w.unsqueeze(-2)]).abs()
+    return float((errors / bound.clamp(min=torch.finfo(torch.float64).tiny)).nan_to_num(nan=torch.inf).max())
 
 
 def scale_of(*factors):

@@ -38,7 +38,7 @@ def _without_weight(x, b, c, p, at, member, first, top_c, scale, i):
     """Of equal d without weight, at x_i = ``at``, the vector beside those orthogonal to c.
 
     Where b vanishes there, it solves the rest of the equations; where c does, it is c's own direction; where neither does (b^T c = 0), the
-    eigenvalue is defective and b is its vector once more.  The last two arguments of the sums: c over its largest member, and b.
+    eigenvalue is defective and b is its vector once more.
     """
     small: tl.constexpr = 2.0**-30
     zero = tl.zeros(b.shape, b.dtype)
@@ -46,7 +46,7 @@ def _without_weight(x, b, c, p, at, member, first, top_c, scale, i):
     share_b = tl.where(all_b > 0, divide(top_b, tl.where(all_b > 0, all_b, 1.0)), 0.0)
     share_c = tl.where(all_c > 0, divide(top_c, tl.where(all_c > 0, all_c, 1.0)), 0.0)
     unit_c = divide(c, tl.where(top_c > 0, top_c, 1.0) + zero)
-    distance = tl.where(member, 1.0, x - at)
+    distance = tl.where(x == at, 1.0, x - at)  # behind the row's end too, where all is 0
     f = 1.0 + _total(tl.where(member, zero, divide(p, distance)))
     unit = scale * _total(tl.where(member, unit_c * c, zero))
     along_c = tl.where(member, tl.where(top_c > 0, unit_c, (i == first).to(b.dtype)), zero)
