@@ -1,7 +1,7 @@
 """The op table: schema, implementation, fake kernel, autograd and batching rule of every op, and nothing else; a file per kind.
 
-The kernels of the compiled extensions (``csrc``), which `_load` picks, register themselves for the CPU and for CUDA; what serves every
-other device is the definition in ``reference``.
+The kernels of the compiled extensions (``csrc``), which `_load` picks, register themselves for the CPU and for CUDA; where they have none,
+CUDA tensors take the kernels of ``triton``; what serves every other device is the definition in ``reference``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from spectral_kernels.ops.secular import secular as secular
 from spectral_kernels.ops.secular import secular_complex as secular_complex
 from spectral_kernels.ops.secular import secular_eig as secular_eig
 from spectral_kernels.ops.sketch import sketch as sketch
+from spectral_kernels.ops.sketch import sketch_householder as sketch_householder
+from spectral_kernels.ops.sketch import sketch_rank_one as sketch_rank_one
+from spectral_kernels.ops.sketch import sketch_secular as sketch_secular
 from spectral_kernels.ops.sketch import sketch_tables as sketch_tables
 from spectral_kernels.ops.sketch import sketch_zero_order_hold as sketch_zero_order_hold
 
