@@ -76,12 +76,12 @@ def sketch_householder_kernel(
             bad = bad | ((tl.abs(re[j]) < float("inf")) == 0) | ((tl.abs(im[j]) < float("inf")) == 0)
         if valid is not None:
             inside = inside & (tl.load(valid + group * valid_group + position * valid_position, mask=inside, other=0) != 0)
-        alphas, there = (), ()
+        alphas, own = (), ()
         for j in tl.static_range(0, M):
             re = put(re, j, tl.where(bad, float("nan"), re[j]))
-            alphas, there = append(alphas, tl.where(bad, float("nan"), alpha)), append(there, inside.to(tl.int32))
+            alphas, own = append(alphas, tl.where(bad, float("nan"), alpha)), append(own, inside.to(tl.int32))
         re, im = _side_by_side(re, M, WIDTH, BLOCK), _side_by_side(im, M, WIDTH, BLOCK)
-        alphas, inside = _side_by_side(alphas, M, WIDTH, BLOCK), _side_by_side(there, M, WIDTH, BLOCK) != 0
+        alphas, inside = _side_by_side(alphas, M, WIDTH, BLOCK), _side_by_side(own, M, WIDTH, BLOCK) != 0
         column = tl.arange(0, WIDTH * BLOCK) % WIDTH
         for part in range(0, 2):  # the eigenvalues of the core, then alpha
             core = tl.full((1,), part, tl.int32) == 0
