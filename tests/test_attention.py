@@ -12,6 +12,7 @@ from spectral_kernels import ops
 from spectral_kernels.ops import attention as op_module
 from spectral_kernels.reference import attention_lse as reference
 
+
 def lse(q, k, start, end, bias=None, key_bias=None, scale=0.3, softcap=0.0):
     return ops.attention_lse(q, k, start, end, bias, key_bias, scale, softcap)
 

@@ -189,10 +189,9 @@ def attention_lse(
     if out.numel():
         tile = tuning.ATTENTION_LSE[q.dtype, bias is not None or key_bias is not None]
         strides = (*q.stride(), *k.stride(), *(s for t, dims in ((start, 2), (end, 2), (bias, 4), (key_bias, 3)) for s in broadcast_strides(t, dims)))
-        sizes = (H, H // k.shape[1], T, S, D)
         depth = min(tile.depth, max(16, power_of_2(D)))
         launch(
-            attention_lse_kernel, B * H * triton.cdiv(T, tile.queries), q, q, k, start, end, bias, key_bias, out, scale, softcap, *sizes, *strides,
+            attention_lse_kernel, B * H * triton.cdiv(T, tile.queries), q, q, k, start, end, bias, key_bias, out, scale, softcap, H, H // k.shape[1], T, S, D, *strides,
             softcap > 0, tile.queries, tile.keys, depth, num_warps=tile.num_warps, num_stages=tile.num_stages, enable_fp_fusion=False,
         )  # fmt: skip
     return out

@@ -38,10 +38,10 @@ DECAYING = tl.constexpr(2048)  # a power of 2 that holds the bins on the decayin
 def part_of(h):
     """The part of the octaves that a number lies in; negative, or `FINE` and more, outside of them."""
     if h.dtype == tl.float64:
-        part = ((h.to(tl.int64, bitcast=True) >> 47) - ((1023 - 32) << 5)).to(tl.int32)
+        bits, first = (h.to(tl.int64, bitcast=True) >> 47).to(tl.int32), (1023 - 32) << 5
     else:
-        part = (h.to(tl.int32, bitcast=True) >> 18) - ((127 - 32) << 5)
-    return part
+        bits, first = h.to(tl.int32, bitcast=True) >> 18, (127 - 32) << 5
+    return bits - first
 
 
 @triton.jit
