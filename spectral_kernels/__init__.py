@@ -10,8 +10,11 @@ from spectral_kernels.api import families as families
 from spectral_kernels.api import linalg as linalg
 from spectral_kernels.api import spectrum as spectrum
 from spectral_kernels.api import transitions as transitions
+from spectral_kernels.api.capture import Record as Record
+from spectral_kernels.api.capture import Run as Run
+from spectral_kernels.api.capture import capture as capture
 from spectral_kernels.api.info import build_info as build_info
 from spectral_kernels.api.linalg import drop_in as drop_in
 from spectral_kernels.api.spectrum import Spectrum as Spectrum
 
-__all__ = ["Spectrum", "__version__", "build_info", "drop_in", "families", "linalg", "spectrum", "transitions"]
+__all__ = ["Record", "Run", "Spectrum", "__version__", "build_info", "capture", "drop_in", "families", "linalg", "spectrum", "transitions"]

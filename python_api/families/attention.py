@@ -35,21 +35,67 @@ def _log_normaliser(q: Tensor, k: Tensor, seen: Sight, bias: Tensor | None, key_
     return ops.attention_lse(q.transpose(1, 2), k.transpose(1, 2), seen.start, seen.end, bias, key_bias, scale, softcap)
 
 
-def _ratio(unsunk: Tensor, lse: Tensor, continues: Tensor, dtype: torch.dtype) -> Scalar:
-    """``lambda_t = exp(lse_{t-1} - lse_t)`` as a transition ``(B, T, H)``; 0, and not valid, where a position has no predecessor.
-
-    `unsunk (B, H, T)`, lse without the attention sink, is -inf where a query sees no key.
-    """
-    some = unsunk != -math.inf
-    valid = continues[:, None] & some & pad(some[..., :-1], (1, 0))
-    before = pad(lse[..., :-1], (1, 0))
-    log = (before.masked_fill(~valid, 0.0) - lse.masked_fill(~valid, 0.0)).masked_fill(~valid, -math.inf)
-    return Scalar(log.to(dtype).transpose(1, 2), log=True, gauge="normalised", valid=valid.transpose(1, 2))
-
-
 def _checked_heads(name: str, q: Tensor, k: Tensor) -> None:
     if k.shape[2] == 0 or q.shape[2] % k.shape[2]:
         raise ValueError(f"families.{name}: expected a number of query heads that is a multiple of the number of key heads, got {q.shape[2]} and {k.shape[2]}")
+
+
+class Normalisers(NamedTuple):
+    """``ln eta``, of which `softmax_attention` is a ratio, for those who have the sequence in pieces."""
+
+    unsunk: Tensor  # (B, H, T) float64, without the attention sink: -inf where a query sees no key
+    lse: Tensor  # (B, H, T) float64
+    continues: Tensor  # (B, T), whether the position in front is its predecessor
+    dtype: torch.dtype  # of the eigenvalues
+
+    def behind(self, earlier: Normalisers) -> Normalisers:
+        """These with the last position of an earlier piece in front: T + 1 positions, of which the second continues the first."""
+        unsunk, lse, continues = (torch.cat([a[..., -1:], b], -1) for a, b in zip(earlier[:3], self[:3], strict=True))
+        continues[:, 1] = True
+        return Normalisers(unsunk, lse, continues, self.dtype)
+
+
+def normalisers(
+    q: Tensor,
+    k: Tensor,
+    *,
+    causal: bool = True,
+    scale: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    sliding_window: int | None = None,
+    alibi_slopes: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    cu_seqlens: Tensor | None = None,
+    seq_idx: Tensor | None = None,
+) -> Normalisers:
+    """The normalisers of `softmax_attention`, whose arguments these are."""
+    name = "softmax_attention"
+    q, k, sink, slopes = tensors(name, {"q": "B T H D", "k": "B S Hk D", "s_aux": "H ?", "alibi_slopes": "H ?"}, q=q, k=k, s_aux=s_aux, alibi_slopes=alibi_slopes)
+    _checked_heads(name, q, k)
+    (B, T, H, D), S = q.shape, k.shape[1]
+    if alibi_slopes is not None and not causal:
+        raise ValueError(f"families.{name}: expected alibi_slopes with causal attention only: without it |t - j| is no decay")
+    if sliding_window is not None:
+        size(name, "sliding_window", sliding_window, 1)
+    padding, bias = padding_and_bias(name, attention_mask, (B, H, T, S), q.dtype)
+    documents = segments(name, B, S, cu_seqlens, seq_idx)
+    seen = sight(name, (B, T, S), q.device, causal=causal, window=sliding_window, padding=padding, segments=documents)
+    position = torch.arange(S, dtype=torch.float64, device=q.device)
+    key_bias = None if alibi_slopes is None else (slopes.double()[:, None] * position)[None]
+    unsunk = lse = _log_normaliser(q, k, seen, bias, key_bias, D**-0.5 if scale is None else scale, softcap or 0.0)
+    if s_aux is not None:  # in units of eta e^{slope t}, as lse is
+        lse = torch.logaddexp(lse, sink.double()[:, None] + (0.0 if key_bias is None else key_bias[..., S - T :]))
+    return Normalisers(unsunk, lse, seen.continues, q.dtype)
+
+
+def ratio(of: Normalisers) -> Scalar:
+    """``lambda_t = exp(lse_{t-1} - lse_t)`` as a transition ``(B, T, H)``; 0, and not valid, where a position has no predecessor."""
+    some = of.unsunk != -math.inf
+    valid = of.continues[:, None] & some & pad(some[..., :-1], (1, 0))
+    before = pad(of.lse[..., :-1], (1, 0))
+    log = (before.masked_fill(~valid, 0.0) - of.lse.masked_fill(~valid, 0.0)).masked_fill(~valid, -math.inf)
+    return Scalar(log.to(of.dtype).transpose(1, 2), log=True, time=-2, gauge="normalised", valid=valid.transpose(1, 2))
 
 
 @family(
@@ -111,30 +157,20 @@ def softmax_attention(
     [0.0, 0.5, 0.6667, 0.75]
     """
     name = "softmax_attention"
-    q, k, sink, slopes = tensors(name, {"q": "B T H D", "k": "B S Hk D", "s_aux": "H ?", "alibi_slopes": "H ?"}, q=q, k=k, s_aux=s_aux, alibi_slopes=alibi_slopes)
-    _checked_heads(name, q, k)
-    (B, T, H, D), S = q.shape, k.shape[1]
     if paper_compat:
+        q, k = tensors(name, {"q": "B T H D", "k": "B S Hk D"}, q=q, k=k)
+        _checked_heads(name, q, k)
+        (B, T), S = q.shape[:2], k.shape[1]
         given = (scale, softcap, s_aux, sliding_window, alibi_slopes, attention_mask, cu_seqlens, seq_idx)
         if not causal or T != S or any(argument is not None for argument in given):
             raise ValueError(f"families.{name}: expected q and k of equal length alone with paper_compat: the released routine knows no other argument")
         seen = sight(name, (B, T, S), q.device)
         lse = _log_normaliser(q, k, seen, None, None, 1.0, 0.0)
         future = torch.arange(T - 1, -1, -1, dtype=torch.float64, device=q.device).log()
-        return _ratio(lse, torch.logaddexp(lse, future), seen.continues, q.dtype)
-    if alibi_slopes is not None and not causal:
-        raise ValueError(f"families.{name}: expected alibi_slopes with causal attention only: without it |t - j| is no decay")
-    if sliding_window is not None:
-        size(name, "sliding_window", sliding_window, 1)
-    padding, bias = padding_and_bias(name, attention_mask, (B, H, T, S), q.dtype)
-    documents = segments(name, B, S, cu_seqlens, seq_idx)
-    seen = sight(name, (B, T, S), q.device, causal=causal, window=sliding_window, padding=padding, segments=documents)
-    position = torch.arange(S, dtype=torch.float64, device=q.device)
-    key_bias = None if alibi_slopes is None else (slopes.double()[:, None] * position)[None]
-    unsunk = lse = _log_normaliser(q, k, seen, bias, key_bias, D**-0.5 if scale is None else scale, softcap or 0.0)
-    if s_aux is not None:  # in units of eta e^{slope t}, as lse is
-        lse = torch.logaddexp(lse, sink.double()[:, None] + (0.0 if key_bias is None else key_bias[..., S - T :]))
-    return _ratio(unsunk, lse, seen.continues, q.dtype)
+        return ratio(Normalisers(lse, torch.logaddexp(lse, future), seen.continues, q.dtype))
+    options: dict[str, Any] = {"scale": scale, "softcap": softcap, "s_aux": s_aux, "sliding_window": sliding_window, "alibi_slopes": alibi_slopes}
+    of_masks: dict[str, Any] = {"causal": causal, "attention_mask": attention_mask, "cu_seqlens": cu_seqlens, "seq_idx": seq_idx}
+    return ratio(normalisers(q, k, **options, **of_masks))
 
 
 @family(
@@ -188,7 +224,7 @@ def forgetting_attention(
     seen = sight(name, (B, T, S), q.device, window=window_size, padding=padding, segments=segments(name, B, S, cu_seqlens, None))
     gates = -g.double().cumsum(1).transpose(1, 2)  # the decay cancels against f_t: see the definition of the op
     lse = _log_normaliser(q, k, seen, bias, gates, D**-0.5 if scale is None else scale, 0.0)
-    return _ratio(lse, lse, seen.continues, q.dtype)
+    return ratio(Normalisers(lse, lse, seen.continues, q.dtype))
 
 
 class PathAttention(NamedTuple):
@@ -273,7 +309,7 @@ def path_attention(q: Tensor, k: Tensor, w: Tensor, beta: Tensor, g: Tensor | No
     key_bias = -scale * gates.double().expand(B, T, H).cumsum(1).transpose(1, 2)
     lse = _path_log_normaliser(q.transpose(1, 2), wide_k, wide_w, wide_beta, key_bias, scale) if T else q.new_zeros(B, H, 0, dtype=torch.float64)
     seen = sight(name, (B, T, T), q.device)
-    return PathAttention(RankOne(torch.ones_like(beta), beta, w), _ratio(lse, lse, seen.continues, q.dtype))
+    return PathAttention(RankOne(torch.ones_like(beta), beta, w, time=-2), ratio(Normalisers(lse, lse, seen.continues, q.dtype)))
 
 
 class PaperDifference(NamedTuple):
