@@ -45,7 +45,7 @@ struct RegisterMatrix {
   }
 
   __device__ __forceinline__ void round() {
-    JacobiRotation<E> rotation[pairs];
+    JacobiRotation<E> rotation[pairs > 0 ? pairs : 1];
     SK_UNROLL_ALL
     for (int k = 0; k < pairs; ++k) {
       const int p = games().pair(0, k).p, q = games().pair(0, k).q;
