@@ -13,8 +13,8 @@ from spectral_kernels._version import __version__
 
 
 def build_info() -> dict[str, str]:
-    """What is inside: versions, and the instruction set of the CPU kernels in use."""
-    return {"spectral_kernels": __version__, "torch": str(torch.__version__), "cpu_isa": ops.CPU_ISA}
+    """What is inside: versions, the instruction set of the CPU kernels in use, and whether the CUDA kernels were built."""
+    return {"spectral_kernels": __version__, "torch": str(torch.__version__), "cpu_isa": ops.CPU_ISA, "cuda_kernels": "built" if ops.CUDA_BUILT else "not built"}
 
 
 def cpu_model() -> str:

@@ -159,7 +159,7 @@ def _eigh(A: Tensor, vectors: bool, upper: bool) -> tuple[Tensor, Tensor]:
 
 
 def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Same contract as the op ``spectral_kernels::eig_simd``; LAPACK's ``geev`` always balances."""
+    """Same contract as the op ``spectral_kernels::eig_batched``; LAPACK's ``geev`` always balances."""
     n, batch = A.shape[-1], A.shape[:-2]
     with torch._C.DisableTorchFunction():  # drop_in() must not catch torch.linalg here
         A3 = A.detach().reshape(batch.numel(), n, n)

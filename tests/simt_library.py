@@ -142,7 +142,7 @@ def sanitized(script: str | Path, variant: str, *arguments: str) -> subprocess.C
         "OPENBLAS_NUM_THREADS": "1",
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": "report_bugs=1 halt_on_error=0 exitcode=66",
+        "TSAN_OPTIONS": "halt_on_error=0 exitcode=66 suppress_equal_addresses=0",
     }
     fixed_layout = [shutil.which("setarch") or "env", "-R"] if variant == "tsan" and shutil.which("setarch") else []
     return subprocess.run([*fixed_layout, sys.executable, str(script), *arguments], env={**os.environ, **options}, capture_output=True, text=True, check=False)

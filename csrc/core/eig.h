@@ -21,6 +21,13 @@ struct SchurResult {
   ScaleFactors<L> factors;  // unscale(x, factors) gives eigenvalues of A
 };
 
+// Eigenvalue i, or a part of it: of A in place of the scaled matrix, NaN where the iteration did not reach it.
+template <class L>
+SK_HD L finished_value(int i, L x, const SchurResult<L>& s) {
+  using T = real_t<L>;
+  return lane_select(L(T(i)) < s.info, L(Machine<T>::nan), unscale(x, s.factors));
+}
+
 // Screens, scales and balances; the lanes that hold NaN or Inf.  E: the matrix entry, a lane value or a Complex of one.
 template <class E, class L>
 SK_HD mask_t<L> prepare(Workspace<E>& ws, bool balanced, SchurResult<L>& result) {

@@ -169,6 +169,7 @@ struct Machine<float> {
   static constexpr float ulp = 1.1920928955078125e-07f;             // 2^-23, xLAMCH('P')
   static constexpr float safmin = 1.17549435082228750797e-38f;      // 2^-126, xLAMCH('S')
   static constexpr float largest = 3.4028234663852886e+38f;
+  static constexpr float nan = __builtin_nanf("");
   // Matrices are scaled so that max|a| lies in [1/norm_bound, norm_bound]: products of three entries stay finite and,
   // for entries down to ulp * max|a|, normal.  Tighter than xGEEV's [sqrt(safmin)/ulp, ulp/sqrt(safmin)].
   static constexpr float norm_bound = 1048576.0f;                   // 2^20
@@ -180,6 +181,7 @@ struct Machine<double> {
   static constexpr double ulp = 2.220446049250313e-16;              // 2^-52
   static constexpr double safmin = 2.2250738585072014e-308;         // 2^-1022
   static constexpr double largest = 1.7976931348623157e+308;
+  static constexpr double nan = __builtin_nan("");
   static constexpr double norm_bound = 2.037035976334486e+90;       // 2^300
   static constexpr double vector_bound = 1.2676506002282294e+30;    // 2^100
   static constexpr double pivot_floor = 3.054936363499605e-151;     // 2^-500

@@ -9,7 +9,7 @@
 #include <cstdlib>
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
@@ -18,7 +18,9 @@ extern "C" void AnnotateIgnoreReadsEnd(const char*, int);
 extern "C" void AnnotateIgnoreWritesBegin(const char*, int);
 extern "C" void AnnotateIgnoreWritesEnd(const char*, int);
 #endif
-#if !defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SK_SIMT_UCONTEXT)
+#define SK_SIMT_OWN_SWITCH
+#else
 #include <ucontext.h>
 #endif
 
@@ -41,7 +43,7 @@ inline void acquire(void*) {}
 #endif
 
 struct Fibre {
-#if defined(__x86_64__)
+#if defined(SK_SIMT_OWN_SWITCH)
   void* stack_pointer = nullptr;
 #else
   ucontext_t context;
@@ -52,7 +54,7 @@ struct Fibre {
   void* identity = nullptr;    // TSan's
 };
 
-#if defined(__x86_64__)
+#if defined(SK_SIMT_OWN_SWITCH)
 // Six registers and the stack: swapcontext would make a system call each time.
 __attribute__((naked, noinline, noipa, no_sanitize("thread", "address", "undefined"))) inline void switch_stack([[maybe_unused]] void** from, [[maybe_unused]] void* to) {
   asm("pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n\t"
@@ -64,7 +66,10 @@ __attribute__((naked, noinline, noipa, no_sanitize("thread", "address", "undefin
 // Makes `fibre` start in `entry`, which never returns.  Tops are staggered, or the stacks of a block would share the same cache sets.
 inline void prepare(Fibre& fibre, char* stack, std::size_t bytes, int number, void (*entry)()) {
   fibre.stack = stack, fibre.stack_bytes = bytes, fibre.fake_stack = nullptr;
-#if defined(__x86_64__)
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(stack, bytes);  // who had it before did not return
+#endif
+#if defined(SK_SIMT_OWN_SWITCH)
   void** top = reinterpret_cast<void**>(stack + bytes - 64 - (number % 29) * 128);
   *--top = nullptr;  // the stack is as after a call
   *--top = reinterpret_cast<void*>(entry);
@@ -97,7 +102,7 @@ inline void switch_fibre(Fibre& from, Fibre& to, bool forever = false) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_switch_to_fiber(to.identity, __tsan_switch_to_fiber_no_sync);
 #endif
-#if defined(__x86_64__)
+#if defined(SK_SIMT_OWN_SWITCH)
   switch_stack(&from.stack_pointer, to.stack_pointer);
 #else
   swapcontext(&from.context, &to.context);

@@ -172,46 +172,46 @@ T atomically(T* address, Change change) {
   return of_bits<T>(old);
 }
 template <class T>
-struct Same {
+struct As {
   using type = T;
 };
 template <class T>
-using same = typename Same<T>::type;
+using as = typename As<T>::type;
 }  // namespace simt
 template <class T>
-T atomicAdd(T* a, simt::same<T> v) {
+T atomicAdd(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return old + v; });
 }
 template <class T>
-T atomicSub(T* a, simt::same<T> v) {
+T atomicSub(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return old - v; });
 }
 template <class T>
-T atomicMin(T* a, simt::same<T> v) {
+T atomicMin(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return v < old ? v : old; });
 }
 template <class T>
-T atomicMax(T* a, simt::same<T> v) {
+T atomicMax(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return v > old ? v : old; });
 }
 template <class T>
-T atomicAnd(T* a, simt::same<T> v) {
+T atomicAnd(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return old & v; });
 }
 template <class T>
-T atomicOr(T* a, simt::same<T> v) {
+T atomicOr(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return old | v; });
 }
 template <class T>
-T atomicXor(T* a, simt::same<T> v) {
+T atomicXor(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T old) { return old ^ v; });
 }
 template <class T>
-T atomicExch(T* a, simt::same<T> v) {
+T atomicExch(T* a, simt::as<T> v) {
   return simt::atomically(a, [v](T) { return v; });
 }
 template <class T>
-T atomicCAS(T* a, simt::same<T> expected, simt::same<T> v) {
+T atomicCAS(T* a, simt::as<T> expected, simt::as<T> v) {
   return simt::atomically(a, [=](T old) { return old == expected ? v : old; });
 }
 
@@ -228,11 +228,11 @@ T __ldcg(const T* p) {
   return *p;
 }
 template <class T>
-void __stcs(T* p, simt::same<T> v) {
+void __stcs(T* p, simt::as<T> v) {
   *p = v;
 }
 template <class T>
-void __stcg(T* p, simt::same<T> v) {
+void __stcg(T* p, simt::as<T> v) {
   *p = v;
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 
 #include <map>
+#include <mutex>
 #include <set>
 #include <tuple>
 
@@ -16,7 +17,7 @@ enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrMaxSharedM
 
 namespace simt {
 
-inline thread_local cudaError_t last_code = cudaSuccess;
+inline cudaError_t last_code = cudaSuccess;
 inline std::map<const void*, std::size_t> opt_in;  // kernel -> dynamic shared memory it may ask for
 inline std::set<std::string> launched;             // the kernels that ran, by name
 
@@ -35,6 +36,8 @@ inline std::string kernel_name(const void* kernel) {
 
 template <class... Parameters, class... Arguments>
 void launch(Where at, void (*kernel)(Parameters...), dim3 grid, dim3 size, std::size_t shared_bytes, cudaStream_t, Arguments... arguments) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
   if (last_code != cudaSuccess) return;
   const void* key = reinterpret_cast<const void*>(kernel);
   const unsigned long long threads = 1ull * size.x * size.y * size.z, blocks = 1ull * grid.x * grid.y * grid.z;

@@ -51,6 +51,8 @@ struct Where {
   int line;
   const char* call;
 };
+inline bool same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+inline bool operator==(const Where& a, const Where& b) { return a.line == b.line && same(a.call, b.call) && same(a.file, b.file); }
 inline std::string text(const Where& w) { return std::string(w.file) + ":" + std::to_string(w.line) + ": " + w.call; }
 
 enum class State { ready, at_warp, at_block, exited };
@@ -97,9 +99,9 @@ struct Block {
   std::string error;
 };
 
-inline thread_local Thread* self = nullptr;
-inline thread_local Block* block = nullptr;
-inline thread_local std::string last_error;
+inline Thread* self = nullptr;
+inline Block* block = nullptr;
+inline std::string last_error;
 inline char launch_end;  // the threads of all blocks come before what follows the launch, and nothing orders two blocks
 
 inline std::string name(const Thread& t) {
@@ -212,7 +214,7 @@ uint64_t meet(unsigned mask, uint64_t value, int source, int width, bool orders_
       warp.meetings.push_back({mask, 0, width, at, nullptr});
       meeting = &warp.meetings.back();
       if (orders_memory) meeting->token = static_cast<char*>(std::malloc(1));
-    } else if (meeting->at.line != at.line || std::strcmp(meeting->at.call, at.call) != 0 || std::strcmp(meeting->at.file, at.file) != 0 || meeting->width != width) {
+    } else if (!(meeting->at == at) || meeting->width != width) {
       fail(at, "two collectives under one mask; the other is at " + text(meeting->at));
     }
     meeting->arrived |= me;
@@ -249,7 +251,7 @@ inline int barrier(bool predicate, Gather gather, Where at) {
     if (block->at_barrier == 0) {
       block->barrier = at, block->barrier_sum = 0;
       block->barrier_token = static_cast<char*>(std::malloc(1));
-    } else if (block->barrier.line != at.line || std::strcmp(block->barrier.file, at.file) != 0 || std::strcmp(block->barrier.call, at.call) != 0) {
+    } else if (!(block->barrier == at)) {
       fail(at, "threads meet at a barrier from two lines; the other is " + text(block->barrier));
     }
     token = block->barrier_token;
@@ -290,7 +292,7 @@ struct Stacks {
   }
   char* of(std::size_t i) { return base + i * stack_size + 4096; }
 };
-inline thread_local Stacks stacks;
+inline Stacks stacks;
 
 // Runs one block; the message of its error, or nothing.
 inline std::string run_block(uint3 index, dim3 grid, dim3 size, std::size_t shared_bytes, unsigned seed, const std::function<void()>& body) {
