@@ -1,0 +1,235 @@
+"""Predicted speed of the CUDA kernels on GPUs that nobody has run them on: a model, and its arithmetic, not a measurement.
+
+    python benchmarks/gpu_model.py            writes benchmarks/results/gpu-prediction.csv and .md; needs the CUDA extension, cuobjdump and g++
+
+For each point (op, dtype, n) the kernel runs one block under the emulation, which counts the floating-point operations that its warps execute, with
+the iteration counts and the divergence of random matrices (`executed`).  The kernel's machine code says how many other instructions come with them,
+and how long a warp alone waits for results (`sass`).  Per block and multiprocessor, in cycles:
+
+    busy     = max over the units of  instructions x cycles of the unit per instruction
+    waiting  = what a warp alone needs / resident blocks           (registers, shared memory, threads: `occupancy`)
+    block    = max(busy, waiting)
+
+and matrices per second = min(multiprocessors x clock x matrices of a block / block, bandwidth / bytes of a matrix).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import sass
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+os.environ["SIMT_VARIANT"] = "counted"
+
+RESULTS = Path(__file__).parent / "results"
+PUBLISHED_TORCH = 0.93e-3  # seconds per 3x3 matrix, torch.linalg.eigvals on an RTX 5090: pytorch/pytorch#154312; every size takes at least that
+LAPACK_CORES = 64
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU.  ``cycles``: of a quarter of a multiprocessor per warp instruction of a class (CUDA C++ Programming Guide, arithmetic throughput)."""
+
+    name: str
+    arch: str
+    multiprocessors: int
+    clock: float  # Hz
+    bandwidth: float  # bytes per second
+    shared: int  # bytes of a multiprocessor
+    cycles: dict[str, float]
+
+
+COMMON = {"mufu": 8.0, "shuffle": 4.0, "integer": 2.0, "local": 4.0, "barrier": 2.0, "control": 2.0}
+GPUS = (
+    Gpu("A100", "sm_80", 108, 1.41e9, 2.04e12, 164 * 1024, {**COMMON, "fp32": 2.0, "fp64": 4.0}),
+    Gpu("H100", "sm_90", 132, 1.755e9, 3.35e12, 228 * 1024, {**COMMON, "fp32": 1.0, "fp64": 2.0}),
+    Gpu("B200", "sm_100", 148, 1.85e9, 8.0e12, 228 * 1024, {**COMMON, "fp32": 1.0, "fp64": 2.0}),
+)
+QUARTERS = 4  # schedulers of a multiprocessor
+# Instructions of the fast path of a division and a square root, by nvcc 13: (floating-point, mufu).
+EXPANSIONS = {"float32": {"division": (8, 1), "root": (6, 1)}, "float64": {"division": (10, 1), "root": (9, 1)}}
+
+
+class Work(NamedTuple):
+    """One block of threads: its matrices, its shape, and the floating-point operations that its warps execute."""
+
+    kernel: str
+    matrices: int
+    threads: int
+    shared: int  # bytes
+    operations: dict[str, float]  # simple, division, root
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Cycles are of one multiprocessor per matrix; ``bound`` is what limits, ``per_second`` matrices."""
+
+    op: str
+    dtype: str
+    n: int
+    gpu: str
+    kernel: str
+    registers: int
+    resident_blocks: int
+    instructions: float
+    busy: float
+    waiting: float
+    bytes: int
+    bound: str
+    per_second: float
+
+
+def occupancy(gpu: Gpu, registers: int, threads: int, shared: int) -> int:
+    """Blocks that a multiprocessor holds at a time: 65536 registers in pieces of 256 per warp, 64 warps, 32 blocks, 1 KiB of shared memory per block."""
+    warps = ceil(threads / 32)
+    of_a_warp = ceil(max(registers, 1) * 32 / 256) * 256
+    return min(32, 64 // warps, 65536 // of_a_warp // warps, gpu.shared // (shared + 1024))
+
+
+def predict(op: str, dtype: str, n: int, gpu: Gpu, work: Work, registers: int, profile: sass.Profile) -> Prediction:
+    """The model: see the module's docstring."""
+    complex_entries = dtype.startswith("complex")
+    real = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    floating = work.operations["simple"] + sum(sum(EXPANSIONS[real][name]) * work.operations[name] for name in ("division", "root"))
+    scale = floating / profile.floating
+    counts = {name: count * scale for name, count in profile.counts.items()}
+    units = {name: count * gpu.cycles[name] / QUARTERS for name, count in counts.items() if name in gpu.cycles}
+    units["shared"] = profile.shared_words * scale  # a warp's word takes the memory of a multiprocessor a cycle
+    units["issue"] = sum(counts.values()) / QUARTERS
+    busiest = max(units, key=lambda name: units[name])
+    blocks = occupancy(gpu, registers, work.threads, work.shared)
+    if blocks == 0:
+        raise ValueError(f"{work.kernel} does not fit on {gpu.name}: {registers} registers, {work.threads} threads, {work.shared} bytes of shared memory")
+    waiting = profile.latency * scale / ceil(work.threads / 32) / blocks
+    entry = (8 if real == "float64" else 4) * (2 if complex_entries else 1)
+    symmetric = op in ("eigvalsh", "eigh")
+    value = entry // (2 if complex_entries and symmetric else 1) * (2 if not symmetric and not complex_entries else 1)
+    vector = entry * (1 if symmetric or complex_entries else 2)
+    size = n * n * entry + n * value + (n * n * vector if op in ("eig", "eigh") else 0) + 4
+    cycles = max(units[busiest], waiting)
+    by_cycles, by_memory = gpu.multiprocessors * gpu.clock * work.matrices / cycles, gpu.bandwidth / size
+    bound = "memory" if by_memory < by_cycles else "latency" if waiting > units[busiest] else busiest
+    per = work.matrices
+    return Prediction(op, dtype, n, gpu.name, work.kernel, registers, blocks, sum(counts.values()) / per, units[busiest] / per, waiting / per, size, bound, min(by_cycles, by_memory))
+
+
+def lapack_seconds(op: str, dtype: str, n: int, rows: Iterable[dict[str, str]]) -> float | None:
+    """Seconds per matrix of batch-parallel LAPACK on `LAPACK_CORES` cores, from the committed results of fewer: perfect scaling is granted."""
+    for row in rows:
+        if (row["benchmark"], row["provider"], row["dtype"], int(row["n"])) == (op, "lapack", dtype, n):
+            return float(row["median_s"]) * int(row["threads"]) / LAPACK_CORES
+    return None
+
+
+def write_csv(path: Path, predictions: Iterable[Prediction]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Prediction)], lineterminator="\n")
+        writer.writeheader()
+        for p in predictions:
+            writer.writerow({name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(p).items()})
+
+
+def report(predictions: Iterable[Prediction], lapack: list[dict[str, str]]) -> str:
+    """Markdown: a row per point, million matrices per second on every GPU, and the ratio to the two opponents on the H100."""
+    points: dict[tuple[str, str, int], dict[str, Prediction]] = {}
+    for p in predictions:
+        points.setdefault((p.op, p.dtype, p.n), {})[p.gpu] = p
+    names = [gpu.name for gpu in GPUS]
+    lines = [
+        "# Predicted speed on GPUs",
+        "Predictions of `benchmarks/gpu_model.py`, whose docstring has the arithmetic: no kernel was run on a GPU for this table. Million matrices per second; what limits is named "
+        f"for the H100. Against torch: its published {PUBLISHED_TORCH * 1e3:g} ms per matrix. Against LAPACK: batch-parallel on {LAPACK_CORES} cores, scaled from the measured time per core.",
+        "| op | dtype | n | " + " | ".join(names) + " | limit | vs torch | vs LAPACK |",
+        "| --- | --- | ---: | " + "---: | " * len(names) + "--- | ---: | ---: |",
+    ]
+    table = lines[2:]
+    for (op, dtype, n), found in points.items():
+        speeds = [f"{found[name].per_second / 1e6:.3g}" if name in found else "" for name in names]
+        h100 = found.get("H100")
+        cpu = lapack_seconds(op, dtype, n, lapack)
+        ratios = ["", ""] if h100 is None else [f"{h100.per_second * PUBLISHED_TORCH:.3g}", "" if cpu is None else f"{h100.per_second * cpu:.3g}"]
+        table.append(f"| {op} | {dtype} | {n} | " + " | ".join([*speeds, h100.bound if h100 else "", *ratios]) + " |")
+    return "\n\n".join([*lines[:2], "\n".join(table)]) + "\n"
+
+
+Run = Callable[[str, int], Work]  # (dtype, n) -> one block of the kernel that serves it
+
+
+def symmetric_work(vectors: bool) -> Run:
+    import cuda_eigh
+    import executed
+
+    def run(dtype: str, n: int) -> Work:
+        kernels = cuda_eigh.kernels()
+        tuning, _ = cuda_eigh.table(n, cuda_eigh.DTYPES[dtype], vectors)
+        matrices, repeats = max(1, tuning["threads"] // tuning["team"]), 3 if tuning["team"] > 1 else 1
+        before = set(kernels.launches())
+        total = {name: 0.0 for name in executed.OPERATIONS}
+        for seed in range(repeats):
+            A = cuda_eigh.random_hermitian(matrices, n, cuda_eigh.DTYPES[dtype], seed)
+            for name, count in executed.measure(kernels, lambda A=A: cuda_eigh.eigh(A, vectors=vectors)).items():
+                total[name] += count / repeats
+        (launch,) = set(kernels.launches()) - before
+        return Work(launch.kernel, matrices, launch.threads, launch.shared, total)
+
+    return run
+
+
+def runs() -> dict[str, Run]:
+    return {"eigvalsh": symmetric_work(False), "eigh": symmetric_work(True)}
+
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+SIZES = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
+
+
+def predictions(library: Path, sizes: Iterable[int], dtypes: Iterable[str]) -> Iterator[Prediction]:
+    import cuda_resources
+
+    resources = cuda_resources.measure(library)
+    code = {}
+    for gpu in GPUS:
+        mangled = sass.parse(cuda_resources.tool_output("-sass", "-arch", gpu.arch, library))
+        names = cuda_resources.demangled([name for name, _ in mangled])
+        code |= {(names[name], arch): instructions for (name, arch), instructions in mangled.items()}
+    for op, run in runs().items():
+        for dtype in dtypes:
+            for n in sizes:
+                work = run(dtype, n)
+                for gpu in GPUS:
+                    key = (work.kernel, gpu.arch)
+                    yield predict(op, dtype, n, gpu, work, resources[key].registers, sass.profile(code[key]))
+
+
+def main() -> int:
+    import cuda_resources
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", type=Path, default=cuda_resources.extension(), help="a library with the kernels; by default the extension")
+    parser.add_argument("--out", type=Path, default=RESULTS / "gpu-prediction.csv", metavar="FILE")
+    given = parser.parse_args()
+    if given.library is None:
+        print("spectral_kernels/_cuda.so is not there: build with SPECTRAL_CUDA=1", file=sys.stderr)
+        return 2
+    np.random.seed(0)
+    found = list(predictions(given.library, SIZES, DTYPES))
+    with next(iter(sorted(RESULTS.glob("*-cores-*.csv")))).open(newline="") as file:
+        lapack = list(csv.DictReader(file))
+    write_csv(given.out, found)
+    given.out.with_suffix(".md").write_text(report(found, lapack))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
