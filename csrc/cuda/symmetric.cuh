@@ -1,7 +1,5 @@
 // What the kernels of symmetric and Hermitian matrices share: one triangle comes in, ascending eigenvalues and eigenvectors go out.
 #pragma once
-#include <limits>
-
 #include "../core/eigh.h"
 #include "../core/jacobi.h"
 #include "source.cuh"
@@ -49,7 +47,7 @@ struct SymmetricOutputs {
 template <class E>
 __device__ __forceinline__ void store_entry(typename Memory<E>::type* target, E x, bool failed) {
   using T = lane_of<E>;
-  const T nan = std::numeric_limits<T>::quiet_NaN();
+  const T nan = Machine<T>::nan;
   if constexpr (is_complex_v<E>)
     *target = failed ? typename Memory<E>::type{nan, nan} : typename Memory<E>::type{x.re, x.im};
   else

@@ -1,5 +1,7 @@
 // Jacobi's method on a team of threads that share one symmetric or Hermitian matrix, which stands in shared memory.
 #pragma once
+#include <type_traits>
+
 #include "eigh_tuning.h"
 #include "symmetric.cuh"
 #include "team.cuh"
@@ -193,11 +195,12 @@ __device__ void store_symmetric(const JacobiTile<E>& t, const Team& team, const 
   team.sync();
 }
 
-constexpr int largest_team = 256;
+template <class Team>
+constexpr int eigh_team_block = std::is_same_v<Team, BlockTeam> ? 256 : 64;  // threads, at most
 
 // A team per matrix, as many at a time as the block has teams.
 template <class E, class Team, bool Vectors>
-__global__ __launch_bounds__(largest_team) void eigh_team_kernel(TriangleSource<E> source, int64_t batch, int n, SymmetricOutputs<E> out) {
+__global__ __launch_bounds__(eigh_team_block<Team>, 1) void eigh_team_kernel(TriangleSource<E> source, int64_t batch, int n, SymmetricOutputs<E> out) {
   SK_DYNAMIC_SHARED(char, shared);
   const Team team(shared);
   const JacobiTile<E> tile(reinterpret_cast<E*>(shared + Team::shared_bytes) + team.index() * jacobi_entries(n, Vectors), n, Vectors);

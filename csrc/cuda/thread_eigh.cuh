@@ -119,7 +119,7 @@ constexpr int eigh_thread_block = 128;
 
 // A thread per matrix.  The matrices of a warp come and go through shared memory, entry by entry as they stand in global memory.
 template <class E, int N, bool Vectors>
-__global__ __launch_bounds__(eigh_thread_block) void eigh_thread_kernel(TriangleSource<E> source, int64_t batch, SymmetricOutputs<E> out) {
+__global__ __launch_bounds__(eigh_thread_block, 1) void eigh_thread_kernel(TriangleSource<E> source, int64_t batch, SymmetricOutputs<E> out) {
   using T = lane_of<E>;
   constexpr int lanes = 32, slot = staged_entries(N, Vectors), square = N * N;
   constexpr unsigned warp = 0xffffffffu;
@@ -163,7 +163,7 @@ __global__ __launch_bounds__(eigh_thread_block) void eigh_thread_kernel(Triangle
       SK_UNROLL_ALL
       for (int j = 0; j < N; ++j) place += matrix.diagonal(j) < value || (matrix.diagonal(j) == value && j < i);
       const bool failed = info > 0;
-      const T nan = std::numeric_limits<T>::quiet_NaN();
+      const T nan = Machine<T>::nan;
       mine[place] = entry<E>(failed ? nan : f.undo(value) + T(0), T(0));
       if constexpr (Vectors) {
         SK_UNROLL_ALL
