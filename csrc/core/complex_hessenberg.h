@@ -1,6 +1,7 @@
 // Reduction of complex matrices to upper Hessenberg form by Householder reflectors, and the unitary factor (xGEHD2, xUNGHR).
 #pragma once
 #include "complex_workspace.h"
+#include "hessenberg.h"
 
 namespace sk {
 
@@ -42,11 +43,33 @@ SK_HD void reflect_columns(ColumnTile<Complex<L>> a, int j, int from, int to, Co
   for (; j < to; ++j) reflect_from_left<1>(a, j, from, to, t, v);
 }
 
+// xLARFG: H = I - tau v v^H, H^H maps (alpha, x) to (subdiagonal, 0), real where x is not zero, v = (1, component(x)).
+template <class L>
+struct ColumnReflector<Complex<L>> {
+  Complex<L> tau, subdiagonal;
+  L drop;
+  Divisor<L> by;
+  SK_HD Complex<L> component(Complex<L> x) const { return (x * drop) / by; }
+};
+
+template <class L>
+SK_HD ColumnReflector<Complex<L>> column_reflector(Complex<L> alpha, L ss, mask_t<L> reflect, L lift) {
+  ColumnReflector<Complex<L>> r;
+  r.drop = lane_pow2_inverse(lift);
+  Complex<L> scaled = alpha * r.drop;
+  L norm = lane_sqrt(add_square(scaled, ss));
+  L beta = lane_select(reflect, lane_select(scaled.re < L(0), norm, -norm), L(1));
+  r.tau = {lane_select(reflect, (beta - scaled.re) / beta, L(0)), lane_select(reflect, -scaled.im / beta, L(0))};
+  Complex<L> d = {lane_select(reflect, scaled.re - beta, L(1)), lane_select(reflect, scaled.im, L(0))};
+  r.by = divisor(d, L(Machine<real_t<L>>::safmin));
+  r.subdiagonal = complex_select(reflect, Complex<L>{beta * lift, L(0)}, alpha);
+  return r;
+}
+
 // Hk = I - tau v v^H with v = (0, 1, v_2, ...): Hk^H maps column k below the diagonal to (beta, 0, ...), beta real
 // (xLARFG).  v overwrites the annihilated entries, tau goes to tau[k]; a column that is zero already gets the identity.
 template <class L>
 SK_STEP void reduce_to_hessenberg(ColumnTile<Complex<L>> h, Complex<L>* tau, Complex<L>* v) {
-  using T = real_t<L>;
   const int n = h.n;
   for (int k = 0; k + 2 < n; ++k) {
     Complex<L>* x = h.col(k);
@@ -57,26 +80,19 @@ SK_STEP void reduce_to_hessenberg(ColumnTile<Complex<L>> h, Complex<L>* tau, Com
       peak = lane_max(peak, largest_part(x[i]));
     }
     mask_t<L> reflect = peak > L(0);
-    // Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged.
-    L gain(1);
-    mask_t<L> small = reflect & (lane_max(peak, cabs1(alpha)) < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
-    if (lane_any(small)) {
-      L top = lane_pow2_floor(lane_max(lane_max(peak, cabs1(alpha)), L(Machine<T>::safmin)));
-      gain = lane_select(small, L(1) / top, L(1));
+    const L lift = column_lift(reflect, lane_max(peak, cabs1(alpha)));
+    if (lane_any(lift != L(1))) {
+      const L drop = lane_pow2_inverse(lift);
       ss = L(0);
-      for (int i = k + 2; i < n; ++i) ss = add_square(x[i] * gain, ss);
+      for (int i = k + 2; i < n; ++i) ss = add_square(x[i] * drop, ss);
     }
-    Complex<L> scaled = alpha * gain;
-    L norm = lane_sqrt(add_square(scaled, ss));
-    L beta = lane_select(reflect, lane_select(scaled.re < L(0), norm, -norm), L(1));
-    Complex<L> t = {lane_select(reflect, (beta - scaled.re) / beta, L(0)), lane_select(reflect, -scaled.im / beta, L(0))};
-    Complex<L> d = {lane_select(reflect, scaled.re - beta, L(1)), lane_select(reflect, scaled.im, L(0))};
-    Divisor<L> by = divisor(d, L(Machine<T>::safmin));
+    const ColumnReflector<Complex<L>> r = column_reflector(alpha, ss, reflect, lift);
+    const Complex<L> t = r.tau;
     tau[k] = t;
-    x[k + 1] = complex_select(reflect, Complex<L>{beta / gain, L(0)}, alpha);
+    x[k + 1] = r.subdiagonal;
     v[k + 1] = {L(1), L(0)};
     for (int i = k + 2; i < n; ++i) {
-      v[i] = (x[i] * gain) / by;
+      v[i] = r.component(x[i]);
       x[i] = v[i];
     }
     reflect_columns(h, k + 1, k + 1, n, conj(t), v);

@@ -115,9 +115,17 @@ SK_HD Complex<L> wilkinson_shift(const Workspace<Complex<L>>& ws, const QrState<
   return {lane_select(shifted, h22.re - back.re, h22.re), lane_select(shifted, h22.im - back.im, h22.im)};
 }
 
+// Whether the bulge may start at row m > 0, f = h(m, m) - shift: xLAHQR's test without its divisions, which only guard the range;
+// where a product underflows the row is not accepted, which is always safe.  c0, c1: the sizes of h(m, m) and h(m+1, m+1).
+template <class L>
+SK_HD mask_t<L> may_start_at(const Subdiagonal<L>& sub, int m, Complex<L> f, L c0, L c1) {
+  using T = real_t<L>;
+  L lhs = sub.size[m - 1] * sub.size[m], rhs = L(Machine<T>::ulp) * (cabs1(f) * (c0 + c1));
+  return (lhs <= rhs) & (rhs >= L(Machine<T>::safmin));
+}
+
 // The lowest row m above which two consecutive subdiagonal entries are small, and the first column (v, sub(m)) of H - shift
-// there.  xLAHQR's test without its divisions, which only guard the range; where a product underflows the row is not
-// accepted, which is always safe.
+// there.
 template <class L>
 SK_HD L start_of_bulge(const Workspace<Complex<L>>& ws, const QrState<L>& st, Complex<L> shift, Complex<L>& v) {
   using T = real_t<L>;
@@ -132,10 +140,7 @@ SK_HD L start_of_bulge(const Workspace<Complex<L>>& ws, const QrState<L>& st, Co
     Complex<L> d = ws.h(m, m), f = d - shift;
     L c0 = cabs1(d);
     mask_t<L> accept = here & (L(T(m)) <= st.lo);
-    if (m > 0) {
-      L lhs = ws.sub.size[m - 1] * ws.sub.size[m], rhs = L(Machine<T>::ulp) * (cabs1(f) * (c0 + c1));
-      accept = accept | (here & (lhs <= rhs) & (rhs >= L(Machine<T>::safmin)));
-    }
+    if (m > 0) accept = accept | (here & may_start_at(ws.sub, m, f, c0, c1));
     c1 = c0;
     if (!lane_any(accept)) continue;
     start = lane_select(accept, L(T(m)), start);

@@ -37,6 +37,7 @@ struct Workspace<Complex<L>> {
   static constexpr long lanes_needed(int n, bool vectors) {
     return 2L * n * leading_dimension(n) * (vectors ? 2 : 1) + 25L * n;
   }
+  Workspace() = default;
   SK_HD Workspace(L* storage, uint16_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     const int ld = leading_dimension(n);
     auto take = [&](long complex_values) {

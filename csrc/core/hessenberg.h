@@ -12,11 +12,40 @@ struct HessenbergScratch {
   SK_HD HessenbergScratch(L* x, int n) : tau(x), v(x + n), next_v(v + n), p(next_v + n), q(p + n), z(q + n) {}
 };
 
+// Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged: by its inverse, 1 where
+// that is not needed.
+template <class L>
+SK_HD L column_lift(mask_t<L> reflect, L largest) {
+  using T = real_t<L>;
+  mask_t<L> small = reflect & (largest < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
+  return lane_select(small, lane_pow2_floor(lane_max(largest, L(Machine<T>::safmin))), L(1));
+}
+
+// xLARFG: H = I - tau v v^T maps (alpha, x) to (subdiagonal, 0), v = (1, component(x)).
+template <class L>
+struct ColumnReflector {
+  L tau, subdiagonal, drop, inverse;
+  SK_HD L component(L x) const { return x * drop * inverse; }
+};
+
+// From alpha and the squared norm of x / lift; where x = 0 (not `reflect`) tau = 0.
+template <class L>
+SK_HD ColumnReflector<L> column_reflector(L alpha, L ss, mask_t<L> reflect, L lift) {
+  ColumnReflector<L> r;
+  r.drop = lane_pow2_inverse(lift);
+  L scaled = alpha * r.drop;
+  L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
+  beta = lane_select(reflect, beta, L(1));
+  r.tau = lane_select(reflect, (beta - scaled) / beta, L(0));
+  r.inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
+  r.subdiagonal = lane_select(reflect, beta * lift, alpha);
+  return r;
+}
+
 // Hk = I - tau v v^T with v = (0, 1, v_2, ...) annihilates column k below its subdiagonal.  v overwrites the annihilated
 // entries, tau goes to tau[k]; columns that are zero already get tau = 0 and the identity (xLARFG).
 template <class L>
 SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
-  using T = real_t<L>;
   const int n = h.n;
   L alpha = h(k + 1, k), ss(0), peak(0);
   for (int i = k + 2; i < n; ++i) {
@@ -24,12 +53,8 @@ SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
     peak = lane_max(peak, lane_abs(h(i, k)));
   }
   mask_t<L> reflect = peak > L(0);
-  // Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged.
-  L lift(1);
-  mask_t<L> small = reflect & (lane_max(peak, lane_abs(alpha)) < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
-  if (lane_any(small)) {
-    L top = lane_pow2_floor(lane_max(lane_max(peak, lane_abs(alpha)), L(Machine<T>::safmin)));
-    lift = lane_select(small, top, L(1));
+  const L lift = column_lift(reflect, lane_max(peak, lane_abs(alpha)));
+  if (lane_any(lift != L(1))) {
     const L inverse = lane_pow2_inverse(lift);
     ss = L(0);
     for (int i = k + 2; i < n; ++i) {
@@ -37,15 +62,11 @@ SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
       ss = lane_fma(s, s, ss);
     }
   }
-  const L drop = lane_pow2_inverse(lift);
-  L scaled = alpha * drop;
-  L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
-  beta = lane_select(reflect, beta, L(1));
-  tau[k] = lane_select(reflect, (beta - scaled) / beta, L(0));
-  L inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
-  h(k + 1, k) = lane_select(reflect, beta * lift, alpha);
+  const ColumnReflector<L> r = column_reflector(alpha, ss, reflect, lift);
+  tau[k] = r.tau;
+  h(k + 1, k) = r.subdiagonal;
   v[k + 1] = L(1);
-  for (int i = k + 2; i < n; ++i) h(i, k) = v[i] = h(i, k) * drop * inverse;
+  for (int i = k + 2; i < n; ++i) h(i, k) = v[i] = r.component(h(i, k));
 }
 
 // R rows from i on, columns [from, n): A -= p v^T + v q^T, then p = A next_v and z += A^T next_v.  Lower is false above

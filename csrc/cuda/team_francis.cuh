@@ -1,0 +1,233 @@
+// Francis' double-shift QR iteration of one real matrix by a team (core/francis.h has the algorithm and its sources).
+//
+// A sweep is a chain of reflectors; each waits for the one before through nine entries around the bulge.  Every thread keeps these in
+// registers and computes every reflector, so that nothing is passed on.  Reflector k then acts on columns beyond the bulge and on rows
+// above it: these are disjoint index ranges, so one loop serves both, an index per thread, with one meeting of the team per step.
+// Rows above the window, columns right of it and Z, which only the Schur form needs, take the whole chain after the sweep.
+#pragma once
+#include "../core/francis.h"
+#include "../core/standardize.h"
+#include "team_search.cuh"
+#include "team_workspace.cuh"
+
+namespace sk {
+
+// The window that deflation leaves, from the bottom up: st.lo, st.hi.
+template <class Team, class T>
+__device__ __forceinline__ void deflate_and_find_window(const Team& team, Tile<T> h, FrancisState<T>& st, T smlnum) {
+  bool searching = st.hi >= T(0);
+  int hi = int(st.hi), lo = 0;
+  while (team.together(searching)) {
+    const int cut = first_where(team, searching, hi, -1, 0, [&](int k) { return negligible_subdiagonal<0>(h, k, true, smlnum); });
+    team.sync();
+    if (searching) {
+      if (cut > 0 && team.rank() == 0) h(cut, cut - 1) = T(0);
+      if (cut == 0) {
+        searching = false;
+        if (hi <= 1) hi = -1;
+      } else if (cut >= hi - 1) {  // a 1x1 or 2x2 block has split off
+        hi = cut - 1;
+        st.stalled = T(0);
+      } else {
+        searching = false;
+        lo = cut;
+      }
+    }
+    team.sync();
+  }
+  st.hi = T(hi);
+  st.lo = T(lo);
+  st.last = hi;
+}
+
+template <class Team, class T>
+__device__ __forceinline__ Bulge<T> start_bulge(const Team& team, Tile<T> h, const FrancisState<T>& st, const Shifts<T>& shifts) {
+  const bool active = st.hi >= T(0);
+  const int lo = int(st.lo), m = first_where(team, active, int(st.hi) - 2, -1, lo, [&](int k) {
+    return may_start_at(h, k, starting_row(h, k), lane_abs(h(k, k - 1)), shifts);
+  });
+  Bulge<T> bulge{T(m), T(0), T(0), T(0)};
+  if (active) first_column(starting_row(h, m), shifts, bulge);
+  return bulge;
+}
+
+// Indices x of the window that a thread has, lo + rank, lo + rank + size, ..; whose row k is turns with k.
+template <class Team>
+struct WindowShare {
+  int rank, size, lo, hi, owner;
+  __device__ __forceinline__ WindowShare(const Team& team, int lo, int hi, int first)
+      : rank(team.rank()), size(team.size()), lo(lo), hi(hi), owner((first - lo) % team.size()) {}
+  __device__ __forceinline__ bool mine() const { return owner == rank; }
+  __device__ __forceinline__ bool was_mine() const { return (owner == 0 ? size : owner) - 1 == rank; }  // row k - 1
+  __device__ __forceinline__ void advance() { owner = owner + 1 == size ? 0 : owner + 1; }
+};
+
+// One sweep over the window [lo, hi] of an active team.  Leaves the reflectors in chain[0 .. hi - first) where Schur is set.
+//
+// Step k writes row k, of which entry (k, k+2) is read by every thread in this step: it is stored in the next one, by the thread that
+// has row k, before that thread reads it.
+template <bool Schur, class Team, class T>
+__device__ __forceinline__ void francis_sweep(const Team& team, Tile<T> h, bool active, int lo, int hi, const Bulge<T>& bulge, Reflector3<T>* chain) {
+  const int ld = h.ld, first = int(bulge.start);
+  WindowShare<Team> share(team, lo, hi, first);
+  T beta, pending(0), w[3][2] = {};
+  if (active) {
+#pragma unroll
+    for (int i = 0; i < 3; ++i) w[i][0] = h(first + i, first), w[i][1] = h(first + i, first + 1);
+  }
+  Reflector3<T> q = reflector3(bulge.v1, bulge.v2, bulge.v3, active, beta);
+  if (active && first > lo && share.mine()) h(first, first - 1) = h(first, first - 1) * (T(1) + q.minus_t1);
+  int k = first;
+  while (team.together(active && k + 2 <= hi)) {
+    team.sync();
+    if (!active || k + 2 > hi) continue;
+    const bool more = k + 3 <= hi;
+    T c0 = h(k, k + 2), c1 = h(k + 1, k + 2), c2 = h(k + 2, k + 2), d0(0), d1(0), d2 = more ? h(k + 3, k + 2) : T(0);
+    if (k > first && share.was_mine()) h(k - 1, k + 1) = pending;
+    for (int x = lo + share.rank; x <= hi; x += share.size) {
+      if (x >= k && x <= k + 2) continue;
+      T* p = x < k ? h.row(x) + k : h.row(k) + x;
+      const int step = x < k ? 1 : ld;
+      apply3(q, p[0], p[step], p[2 * step]);
+    }
+    apply3(q, w[0][0], w[1][0], w[2][0]);
+    apply3(q, w[0][1], w[1][1], w[2][1]);
+    apply3(q, c0, c1, c2);
+    apply3(q, w[1][0], w[1][1], c1);
+    apply3(q, w[2][0], w[2][1], c2);
+    apply3(q, d0, d1, d2);
+    const Reflector3<T> next = reflector3(w[1][0], w[2][0], d0, true, beta);
+    apply3(q, w[0][0], w[0][1], c0);
+    if (share.mine()) {
+      h(k, k) = w[0][0], h(k, k + 1) = w[0][1];
+      h(k + 1, k) = beta, h(k + 2, k) = T(0);
+      if (more) h(k + 3, k) = T(0);
+      if (Schur) chain[k - first] = q;
+    }
+    pending = c0;
+    w[0][0] = w[1][1], w[0][1] = c1, w[1][0] = w[2][1], w[1][1] = c2, w[2][0] = d1, w[2][1] = d2;
+    q = next;
+    share.advance();
+    ++k;
+  }
+  team.sync();
+  if (active) {  // the last step, of two rows and columns
+    if (share.was_mine()) h(k - 1, k + 1) = pending;
+    for (int x = lo + share.rank; x < k; x += share.size) apply2(q, h(x, k), h(x, k + 1));
+    apply2(q, w[0][0], w[1][0]);
+    apply2(q, w[0][1], w[1][1]);
+    apply2(q, w[0][0], w[0][1]);
+    apply2(q, w[1][0], w[1][1]);
+    if (share.mine()) {
+      h(k, k) = w[0][0], h(k, k + 1) = w[0][1], h(k + 1, k) = w[1][0], h(k + 1, k + 1) = w[1][1];
+      if (Schur) chain[k - first] = q;
+    }
+  }
+  team.sync();
+}
+
+// The chain of one sweep, from the right on rows above the window and on Z, from the left on columns right of it.
+template <class Team, class T>
+__device__ __forceinline__ void apply_sweep(const Team& team, Tile<T> h, Tile<T> zt, bool active, int lo, int hi, int first, const Reflector3<T>* chain) {
+  if (active) {
+    const int n = h.n, outside = lo + n - 1 - hi;
+    for (int e = team.rank(); e < outside; e += team.size()) {
+      const int column = hi + 1 + e - lo;
+      apply_chain<1>(chain, hi - first, true, e < lo ? h.row(e) + first : h.row(first) + column, e < lo ? 1 : h.ld, 0);
+    }
+    for (int r = team.rank(); r < n; r += team.size()) apply_chain<1>(chain, hi - first, true, zt.row(first) + r, zt.ld, 0);
+  }
+  team.sync();
+}
+
+// Iterates until the matrix is quasi-triangular or out of iterations.  Returns 0, or 1 + the index of the last eigenvalue that was not
+// found.
+template <bool Schur, class Team, class T>
+__device__ __forceinline__ int francis(const Team& team, Tile<T> h, Tile<T> zt, Reflector3<T>* chain) {
+  const int n = h.n;
+  const T smlnum = Machine<T>::safmin * (T(n) / Machine<T>::ulp), limit(T(30 * (n > 10 ? n : 10)));
+  FrancisState<T> st{};
+  st.hi = T(n - 1);
+  for (;;) {
+    deflate_and_find_window(team, h, st, smlnum);
+    bool active = st.hi >= T(0);
+    if (!team.together(active)) return int(st.failed);
+    st.stalled = active ? st.stalled + T(1) : T(0);
+    if (st.stalled > limit) {
+      st.failed = st.hi + T(1);
+      st.hi = T(-1);
+      active = false;
+    }
+    if (active) {
+      capture_trailing_block<0>(h, st, true);
+      exceptional_shifts(h, st);
+    }
+    const Bulge<T> bulge = start_bulge(team, h, st, double_shift(st));
+    const int lo = int(st.lo), hi = int(st.hi);
+    francis_sweep<Schur>(team, h, active, lo, hi, bulge, chain);
+    if (Schur) apply_sweep(team, h, zt, active, lo, hi, int(bulge.start), chain);
+  }
+}
+
+// Eigenvalues of the diagonal blocks into wr, wi; where Schur is set, all 2x2 blocks are brought to standard form, rotation i, of rows
+// and columns i-1 and i, in cs[i] and sn[i].
+template <bool Schur, class Team, class T>
+__device__ __forceinline__ void standardize_blocks(const Team& team, Tile<T> h, Tile<T> zt, T* wr, T* wi, T* cs, T* sn) {
+  const int n = h.n;
+  for (int i = team.rank(); i < n; i += team.size()) {
+    const bool upper = i + 1 < n && h(i + 1, i) != T(0), lower = i > 0 && h(i, i - 1) != T(0);
+    T re = h(i, i), im(0);
+    if (upper || lower) {
+      const int at = lower ? i - 1 : i;
+      const BlockEigenvalues<T> e = block_eigenvalues(h(at, at), h(at, at + 1), h(at + 1, at), h(at + 1, at + 1));
+      re = lower ? e.second : e.first;
+      im = lower ? T(0) - e.im : e.im;
+    }
+    wr[i] = re;
+    wi[i] = im;
+  }
+  if (!Schur) {
+    team.sync();
+    return;
+  }
+  for (int i = team.rank(); i < n; i += team.size()) {
+    StandardBlock<T> s{T(0), T(0), T(1), T(0)};
+    if (i > 0 && h(i, i - 1) != T(0)) {
+      const T a = h(i - 1, i - 1), b = h(i - 1, i), c = h(i, i - 1), d = h(i, i);
+      s = standardize_block(a, b, c, d, block_eigenvalues(a, b, c, d));
+    }
+    cs[i] = s.cs;
+    sn[i] = s.sn;
+  }
+  team.sync();
+  auto rotate = [&](int i, T& x, T& y) {  // xROT
+    const T c = cs[i], s = sn[i], t = lane_fma(c, x, s * y);
+    y = lane_fma(c, y, -(s * x));
+    x = t;
+  };
+  // From the left, a column per thread; its own block, both sides at once.
+  for (int j = team.rank(); j < n; j += team.size()) {
+    for (int i = 1; i < j; ++i)
+      if (h(i, i - 1) != T(0)) rotate(i, h(i - 1, j), h(i, j));
+    for (int i = 1; i < n; ++i)
+      if (h(i, i - 1) != T(0)) rotate(i, zt(i - 1, j), zt(i, j));
+  }
+  team.sync();
+  // From the right, a row per thread.
+  for (int j = team.rank(); j < n; j += team.size())
+    for (int i = j + 2; i < n; ++i)
+      if (h(i, i - 1) != T(0)) rotate(i, h(j, i - 1), h(j, i));
+  team.sync();
+  for (int i = team.rank(); i < n; i += team.size()) {
+    if (i == 0 || h(i, i - 1) == T(0)) continue;
+    const T a = h(i - 1, i - 1), b = h(i - 1, i), c = h(i, i - 1), d = h(i, i);
+    const StandardBlock<T> s = standardize_block(a, b, c, d, block_eigenvalues(a, b, c, d));
+    h(i - 1, i - 1) = wr[i - 1];
+    h(i - 1, i) = s.b;
+    h(i, i - 1) = s.c;
+    h(i, i) = wr[i];
+  }
+  team.sync();
+}
+
+}  // namespace sk
