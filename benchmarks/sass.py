@@ -131,10 +131,9 @@ def critical_path(code: Sequence[Instruction]) -> int:
         wide = kind == "fp64" or ".WIDE" in instruction.opcode or (kind in ("shared", "global") and instruction.words > 1)
         operands = instruction.operands.split(", ")
         writes = not (instruction.name.startswith("ST") or kind in ("control", "barrier"))
-        results = registers(operands[0], wide) if writes else []
-        if writes and instruction.name.endswith("SETP"):
-            results += registers(operands[1], False)
-        sources = registers(", ".join(operands[1:] if writes else operands), wide)
+        outputs = (2 if re.match(r"U?PT?\d?$", operands[0]) else 1) if writes else 0  # a predicate goes before another result
+        results = registers(", ".join(operands[:outputs]), wide)
+        sources = registers(", ".join(operands[outputs:]), wide)
         clock = max([clock + 1, *(ready.get(name, 0) for name in sources)])
         done = clock + LATENCY[kind]
         for name in results:
