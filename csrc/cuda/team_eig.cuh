@@ -21,7 +21,8 @@ __device__ __forceinline__ int schur(const Team& team, TeamWorkspace<T>& ws) {
     team.sync();
   }
   const int info = francis<Schur>(team, h, zt, ws.chain);
-  standardize_blocks<Schur>(team, h, zt, ws.core.wr, ws.core.wi, ws.cs, ws.sn);
+  block_eigenvalues(team, h, ws.core.wr, ws.core.wi);
+  if (Schur) standardize_blocks(team, h, zt, ws.core.wr, ws.cs, ws.sn);
   return info;
 }
 template <class T>
@@ -59,10 +60,9 @@ __device__ __forceinline__ void solve(const Team& team, TeamWorkspace<E>& ws, bo
   if (bad) info = n + 1;
   if (stored) {
     sink.info(matrix, info, team);
-    const T nan = std::numeric_limits<T>::quiet_NaN();
     sink.values(matrix, n, [&](int i) {
       const Complex<T> w = eigenvalue(ws, i);
-      return i < info ? Complex<T>{nan, nan} : Complex<T>{unscale(w.re, factors), unscale(w.im, factors)};
+      return i < info ? Complex<T>{Machine<T>::nan, Machine<T>::nan} : Complex<T>{unscale(w.re, factors), unscale(w.im, factors)};
     }, team);
   }
   if constexpr (vectors) {
@@ -87,7 +87,7 @@ __device__ __forceinline__ void solve(const Team& team, TeamWorkspace<E>& ws, bo
 
 // Dynamic shared memory: Team::shared_bytes, then a slot per team.  `workspace`: the workspace_reals of TeamLayout per team of the grid.
 template <class Team, Placement P, class Source, class Sink>
-__global__ void __launch_bounds__(team_block_threads)
+__global__ void __launch_bounds__(team_block_threads, 1)
     team_eig(Source source, Sink sink, int64_t batch, int n, bool balanced, typename Source::real* workspace) {
   using E = typename Source::entry;
   using T = typename Source::real;

@@ -2,8 +2,6 @@
 // the formulas of core/eigenvectors.h and core/complex_eigenvectors.h solve for, transform back and normalise.  Threads walk through T
 // and Z in step, so that one read serves all of them; their vectors lie side by side in the workspace.
 #pragma once
-#include <limits>
-
 #include "../core/complex_eigenvectors.h"
 #include "../core/eigenvectors.h"
 #include "sink.cuh"
@@ -28,8 +26,7 @@ struct VectorTarget {
 
 template <class T>
 __device__ __forceinline__ Complex<T> component(const VectorTarget& target, T re, T im) {
-  const T nan = std::numeric_limits<T>::quiet_NaN();
-  return {target.failed ? nan : re, target.failed ? nan : im};
+  return {target.failed ? Machine<T>::nan : re, target.failed ? Machine<T>::nan : im};
 }
 
 template <class T>

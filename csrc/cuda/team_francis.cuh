@@ -169,10 +169,9 @@ __device__ __forceinline__ int francis(const Team& team, Tile<T> h, Tile<T> zt, 
   }
 }
 
-// Eigenvalues of the diagonal blocks into wr, wi; where Schur is set, all 2x2 blocks are brought to standard form, rotation i, of rows
-// and columns i-1 and i, in cs[i] and sn[i].
-template <bool Schur, class Team, class T>
-__device__ __forceinline__ void standardize_blocks(const Team& team, Tile<T> h, Tile<T> zt, T* wr, T* wi, T* cs, T* sn) {
+// Eigenvalues of the diagonal blocks into wr, wi, an index per thread.
+template <class Team, class T>
+__device__ __forceinline__ void block_eigenvalues(const Team& team, Tile<T> h, T* wr, T* wi) {
   const int n = h.n;
   for (int i = team.rank(); i < n; i += team.size()) {
     const bool upper = i + 1 < n && h(i + 1, i) != T(0), lower = i > 0 && h(i, i - 1) != T(0);
@@ -186,10 +185,13 @@ __device__ __forceinline__ void standardize_blocks(const Team& team, Tile<T> h, 
     wr[i] = re;
     wi[i] = im;
   }
-  if (!Schur) {
-    team.sync();
-    return;
-  }
+  team.sync();
+}
+
+// Brings all 2x2 blocks to standard form, with the eigenvalues wr; rotation i, of rows and columns i-1 and i, goes to cs[i] and sn[i].
+template <class Team, class T>
+__device__ __forceinline__ void standardize_blocks(const Team& team, Tile<T> h, Tile<T> zt, const T* wr, T* cs, T* sn) {
+  const int n = h.n;
   for (int i = team.rank(); i < n; i += team.size()) {
     StandardBlock<T> s{T(0), T(0), T(1), T(0)};
     if (i > 0 && h(i, i - 1) != T(0)) {
