@@ -14,6 +14,15 @@ struct ColumnTile {
   SK_HD E* col(int j) const { return a + j * ld; }
 };
 
+template <int N, class E>
+SK_HD void copy_tile(ColumnTile<E> from, ColumnTile<E> to) {
+  SK_UNROLL
+  for (int j = 0; j < N; ++j) {
+    SK_UNROLL
+    for (int i = 0; i < N; ++i) to(i, j) = from(i, j);
+  }
+}
+
 // Subdiagonal entry k is h(k+1, k) = size[k] * phase[k], |phase| = 1, and stands here instead of in the tile: the diagonal
 // unitary that makes the subdiagonal real in xLAHQR stays implicit.
 template <class L>

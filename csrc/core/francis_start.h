@@ -78,6 +78,7 @@ SK_HD void deflate_and_find_windows(Tile<L> h, FrancisState<L>& s, L smlnum) {
 template <int N, class L>
 SK_HD void capture_trailing_block(Tile<L> h, FrancisState<L>& s, mask_t<L> active) {
   using T = real_t<L>;
+  SK_UNROLL_STATIC
   for (int k = N > 0 ? N - 1 : s.last; N > 0 ? k >= 2 : lane_any(active); --k) {
     mask_t<L> here = L(T(k)) == s.hi;
     s.h22 = lane_select(here, h(k, k), s.h22);
@@ -214,6 +215,7 @@ SK_HD Bulge<L> start_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>
     seeking = seeking & !accept;
   }
   seeking = seeking & (st.lo > L(T(top)));
+  SK_UNROLL_STATIC
   for (int m = top + 1; N > 0 ? m <= N - 3 : lane_any(seeking); ++m) {
     mask_t<L> here = seeking & (L(T(m)) == st.lo);
     take_row(at, here, starting_row(h, m));

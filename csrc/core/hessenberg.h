@@ -48,6 +48,7 @@ template <class L>
 SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
   const int n = h.n;
   L alpha = h(k + 1, k), ss(0), peak(0);
+  SK_UNROLL_STATIC
   for (int i = k + 2; i < n; ++i) {
     ss = lane_fma(h(i, k), h(i, k), ss);
     peak = lane_max(peak, lane_abs(h(i, k)));
@@ -57,6 +58,7 @@ SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
   if (lane_any(lift != L(1))) {
     const L inverse = lane_pow2_inverse(lift);
     ss = L(0);
+    SK_UNROLL_STATIC
     for (int i = k + 2; i < n; ++i) {
       L s = h(i, k) * inverse;
       ss = lane_fma(s, s, ss);
@@ -66,6 +68,7 @@ SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
   tau[k] = r.tau;
   h(k + 1, k) = r.subdiagonal;
   v[k + 1] = L(1);
+  SK_UNROLL_STATIC
   for (int i = k + 2; i < n; ++i) h(i, k) = v[i] = r.component(h(i, k));
 }
 
@@ -174,12 +177,17 @@ SK_HD void reflect_rows(Tile<L> zt, int c, int from, const L* v, L tau) {
   }
 }
 
+template <class L>
+SK_HD void set_identity(Tile<L> zt) {
+  for (int i = 0; i < zt.n; ++i)
+    for (int j = 0; j < zt.n; ++j) zt(i, j) = L(i == j ? 1 : 0);
+}
+
 // Q = H_0 H_1 ... accumulated backwards into zt(c, r) = Q(r, c), reading the reflectors below the subdiagonal of h.
 template <class L>
 SK_STEP void form_orthogonal_factor(Tile<L> h, const L* tau, L* v, Tile<L> zt) {
   const int n = h.n;
-  for (int i = 0; i < n; ++i)
-    for (int j = 0; j < n; ++j) zt(i, j) = L(i == j ? 1 : 0);
+  set_identity(zt);
   for (int k = n - 3; k >= 0; --k) {
     L t = tau[k];
     v[k + 1] = L(1);
@@ -195,6 +203,41 @@ template <class L>
 SK_HD void clear_below_subdiagonal(Tile<L> h) {
   for (int i = 2; i < h.n; ++i)
     for (int j = 0; j + 1 < i; ++j) h(i, j) = L(0);
+}
+
+// Both of a matrix of known size in registers, with the orthogonal factor where Schur is set and zeros below the subdiagonal: each
+// reflector is applied at once, so that no vector but v is needed.
+template <bool Schur, int N, class L>
+SK_HD void reduce_in_registers(Tile<L> h, Tile<L> zt) {
+  if constexpr (Schur) {
+    SK_UNROLL_ALL
+    for (int e = 0; e < N * N; ++e) zt(e / N, e % N) = L(e / N == e % N ? 1 : 0);
+  }
+  SK_UNROLL
+  for (int k = 0; k + 2 < N; ++k) {
+    L tau[N], v[N];
+    annihilate_column(h, k, tau, v);
+    const L t = tau[k];
+    // x -= tau (v . x) v of a vector x whose entry i is at(i)
+    auto reflect = [&](auto&& at) {
+      L s(0);
+      SK_UNROLL
+      for (int i = k + 1; i < N; ++i) s = lane_fma(v[i], at(i), s);
+      s = -s * t;
+      SK_UNROLL
+      for (int i = k + 1; i < N; ++i) at(i) = lane_fma(v[i], s, at(i));
+    };
+    SK_UNROLL
+    for (int i = k + 2; i < N; ++i) h(i, k) = L(0);
+    SK_UNROLL
+    for (int j = k + 1; j < N; ++j) reflect([&](int i) -> L& { return h(i, j); });
+    SK_UNROLL
+    for (int i = 0; i < N; ++i) reflect([&](int j) -> L& { return h(i, j); });
+    if constexpr (Schur) {
+      SK_UNROLL
+      for (int i = 1; i < N; ++i) reflect([&](int j) -> L& { return zt(j, i); });
+    }
+  }
 }
 
 }  // namespace sk

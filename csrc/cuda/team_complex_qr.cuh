@@ -123,7 +123,7 @@ __device__ __forceinline__ int single_shift_qr(const Team& team, const Workspace
     }
     Complex<T> shift{T(0), T(0)}, v = shift;
     if (active) {
-      shift = wilkinson_shift(ws, st);
+      shift = wilkinson_shift<0>(ws, st);
       exceptional_shifts(ws, st, shift);
     }
     const int lo = int(st.lo), hi = int(st.hi), first = first_where(team, active, hi - 1, -1, lo, [&](int m) {
