@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,7 @@ import sass
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-os.environ["SIMT_VARIANT"] = "counted"
+import simt_library
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED_TORCH = 0.93e-3  # seconds per 3x3 matrix, torch.linalg.eigvals on an RTX 5090: pytorch/pytorch#154312; every size takes at least that
@@ -165,31 +166,53 @@ def report(predictions: Iterable[Prediction], lapack: list[dict[str, str]]) -> s
     return "\n\n".join([*lines[:2], "\n".join(table)]) + "\n"
 
 
-Run = Callable[[str, int], Work]  # (dtype, n) -> one block of the kernel that serves it
+Solve = Callable[[np.ndarray], object]
+Program = Callable[[str], tuple[simt_library.Library, Solve]]  # dtype -> the library and a call of its launcher on matrices (batch, n, n)
+LARGEST_BLOCK = 1024  # matrices
+SAMPLES = 4  # blocks whose operations are averaged where a block has few matrices
 
 
-def symmetric_work(vectors: bool) -> Run:
+def symmetric(vectors: bool) -> Program:
     import cuda_eigh
+
+    return lambda dtype: (cuda_eigh.kernels(), lambda A: cuda_eigh.eigh(A, vectors=vectors))
+
+
+def general(vectors: bool) -> Program:
+    import cuda_eig
+
+    return lambda dtype: (cuda_eig.library(np.dtype(dtype), vectors), lambda A: cuda_eig.eig(A, right=vectors))
+
+
+def programs() -> dict[str, Program]:
+    return {"eigvals": general(False), "eig": general(True), "eigvalsh": symmetric(False), "eigh": symmetric(True)}
+
+
+def random_matrices(op: str, dtype: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal(shape) + (1j * rng.standard_normal(shape) if dtype.startswith("complex") else 0)
+    return (A + A.conj().swapaxes(-1, -2) if op in ("eigvalsh", "eigh") else A).astype(dtype)
+
+
+def work_of_block(op: str, dtype: str, n: int, kernels: simt_library.Library, solve: Solve) -> Work:
+    """One block of the kernel that serves this point; its matrices are as many as still take one block."""
     import executed
 
-    def run(dtype: str, n: int) -> Work:
-        kernels = cuda_eigh.kernels()
-        tuning, _ = cuda_eigh.table(n, cuda_eigh.DTYPES[dtype], vectors)
-        matrices, repeats = max(1, tuning["threads"] // tuning["team"]), 3 if tuning["team"] > 1 else 1
-        before = set(kernels.launches())
-        total = {name: 0.0 for name in executed.OPERATIONS}
-        for seed in range(repeats):
-            A = cuda_eigh.random_hermitian(matrices, n, cuda_eigh.DTYPES[dtype], seed)
-            for name, count in executed.measure(kernels, lambda A=A: cuda_eigh.eigh(A, vectors=vectors)).items():
-                total[name] += count / repeats
-        (launch,) = set(kernels.launches()) - before
-        return Work(launch.kernel, matrices, launch.threads, launch.shared, total)
+    def launch(matrices: int, seed: int) -> simt_library.Launch:
+        kernels.raw("simt_forget_launches")
+        solve(random_matrices(op, dtype, (matrices, n, n), seed) if seed else np.zeros((matrices, n, n), dtype))
+        (found,) = kernels.launches()
+        return found
 
-    return run
-
-
-def runs() -> dict[str, Run]:
-    return {"eigvalsh": symmetric_work(False), "eigh": symmetric_work(True)}
+    matrices = LARGEST_BLOCK
+    while (found := launch(matrices, 0)).blocks > 1:
+        matrices //= 2
+    total = dict.fromkeys(executed.OPERATIONS, 0.0)
+    samples = SAMPLES if matrices < 32 else 1
+    for seed in range(1, samples + 1):
+        for name, count in executed.measure(kernels, functools.partial(launch, matrices, seed)).items():
+            total[name] += count / samples
+    return Work(found.kernel, matrices, found.threads, found.shared, total)
 
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -205,10 +228,11 @@ def predictions(library: Path, sizes: Iterable[int], dtypes: Iterable[str]) -> I
         mangled = sass.parse(cuda_resources.tool_output("-sass", "-arch", gpu.arch, library))
         names = cuda_resources.demangled([name for name, _ in mangled])
         code |= {(names[name], arch): instructions for (name, arch), instructions in mangled.items()}
-    for op, run in runs().items():
+    for op, program in programs().items():
         for dtype in dtypes:
+            kernels, solve = program(dtype)
             for n in sizes:
-                work = run(dtype, n)
+                work = work_of_block(op, dtype, n, kernels, solve)
                 for gpu in GPUS:
                     key = (work.kernel, gpu.arch)
                     yield predict(op, dtype, n, gpu, work, resources[key].registers, sass.profile(code[key]))
@@ -224,7 +248,7 @@ def main() -> int:
     if given.library is None:
         print("spectral_kernels/_cuda.so is not there: build with SPECTRAL_CUDA=1", file=sys.stderr)
         return 2
-    np.random.seed(0)
+    os.environ["SIMT_VARIANT"] = "counted"
     found = list(predictions(given.library, SIZES, DTYPES))
     with next(iter(sorted(RESULTS.glob("*-cores-*.csv")))).open(newline="") as file:
         lapack = list(csv.DictReader(file))

@@ -104,9 +104,10 @@ def argument(value: object) -> object:
 
 
 class Launch(NamedTuple):
-    """A kernel with its template arguments, and what its last launch asked for: threads of a block, bytes of shared memory."""
+    """A kernel with its template arguments, and what its last launch asked for: blocks, threads of a block, bytes of its shared memory."""
 
     kernel: str
+    blocks: int
     threads: int
     shared: int
 
@@ -137,7 +138,7 @@ class Library:
     def launches(self) -> list[Launch]:
         """The kernels that have run so far, by name."""
         rows = (line.split("\t") for line in self._library.simt_launched().decode().split("\n")[:-1])
-        return [Launch(name, int(threads), int(shared)) for name, threads, shared in rows]
+        return [Launch(name, *map(int, numbers)) for name, *numbers in rows]
 
 
 def load(source: str, variant: str | None = None, flags: Iterable[str] = ()) -> Library:
