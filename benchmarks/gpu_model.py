@@ -29,8 +29,7 @@ from typing import NamedTuple
 import numpy as np
 import sass
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import simt_library
 
 RESULTS = Path(__file__).parent / "results"
