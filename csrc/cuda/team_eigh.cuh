@@ -66,7 +66,9 @@ __device__ bool jacobi_unfinished(const JacobiTile<E>& t, const Team& team) {
     const auto aii = real_part(t.a.lower(i, i));
     for (int j = team.rank(); j < i; j += team.size()) any |= !is_negligible(aii, squared_modulus(t.a.lower(i, j)), real_part(t.a.lower(j, j)));
   }
-  return team.any(any);
+  any = team.any(any);
+  team.sync();  // before the next round writes what others have just read
+  return any;
 }
 
 // One round: the rotations of n / 2 pairs, which do not meet, from both sides.
@@ -90,8 +92,9 @@ __device__ void jacobi_round(const JacobiTile<E>& t, int round, const Team& team
     }
     any |= turns;
   }
-  if (!team.together(team.any(any))) return;
+  const bool turned = team.together(team.any(any));
   team.sync();
+  if (!turned) return;
   // The blocks in which the rows of one pair meet the columns of another: pairs i and i + d of a circle, each two of them once.
   const int blocks = pairs * (pairs - 1) / 2;
   int b = team.rank();
@@ -157,8 +160,8 @@ __device__ int load_symmetric(const TriangleSource<E>& source, int64_t matrix, b
     amax = lane_max(largest_part(x), amax);
   }
   bad = team.any(bad);
-  amax = bad ? T(0) : team.max(amax);
-  f = power_of_two_scale(amax);
+  amax = team.max(amax);
+  f = power_of_two_scale(bad ? T(0) : amax);
   team.sync();
   for (e = team.rank(); e < size; e += team.size()) t.a.a[e] = bad ? zero : f.apply(t.a.a[e]);
   if (t.vt) {
