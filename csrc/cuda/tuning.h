@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../core/config.h"
+
 namespace sk {
 
 enum class Mapping { none, thread, team, block };
@@ -26,8 +28,8 @@ struct Limits {
 
 // [complex][float64][vectors].  `thread` ends where nvcc needs a stack or spills for sm_80, sm_90 or sm_100.
 constexpr Limits limits_of[2][2][2] = {
-    {{{8, 32, 128}, {7, 32, 128}}, {{7, 32, 128}, {5, 32, 128}}},
-    {{{6, 32, 128}, {4, 32, 128}}, {{4, 32, 128}, {3, 32, 128}}},
+    {{{8, 32, 128}, {8, 32, 128}}, {{8, 32, 128}, {5, 32, 128}}},
+    {{{8, 32, 128}, {6, 32, 128}}, {{6, 32, 128}, {4, 32, 128}}},
 };
 constexpr Limits limits(const Problem& p) { return limits_of[p.components - 1][p.real_bytes == 8][p.vectors]; }
 
@@ -46,11 +48,12 @@ constexpr int warp_size = 32;
 constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Reals in shared memory of a thread that keeps its matrix in registers: where the matrix is loaded and balanced, and where its
-// Schur form is read by the steps that index by data.  Odd, so that equal places of neighbouring threads lie in different banks.
-constexpr int thread_slot_reals(const Problem& p) {
-  const int n = p.n, entries = n * n * p.components * (p.vectors ? 2 : 1);
-  const int scratch = p.components == 1 ? (3 + (p.vectors ? 4 : 0)) * n : (4 + (p.vectors ? 16 : 0)) * n + 3 * n;
-  return (entries + scratch) | 1;
+// Schur form is read by the steps that index by data.  Odd, so that equal places of neighbouring threads lie in different banks.  n = 1 takes the kernel
+// of n = 2.
+SK_HD constexpr int thread_slot_reals(const Problem& p) {
+  const int n = p.n > 2 ? p.n : 2, entries = n * n * p.components * (p.vectors ? 2 : 1);
+  const int scratch = p.components == 1 ? 4 + (p.vectors ? 4 : 0) : 5 + (p.vectors ? 16 : 0);  // vectors of length n
+  return (entries + scratch * n) | 1;
 }
 
 // Bytes of one matrix on a team: H or Z, rows of an odd number of entries, and vectors of length n.

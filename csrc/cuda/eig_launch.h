@@ -1,0 +1,45 @@
+// From a source and a sink to the kernel that `tuning.h` chooses.  Nothing here waits for the device.
+#pragma once
+#include "launch.h"
+#include "thread_eig.cuh"
+
+namespace sk {
+
+struct EigProblem {
+  int64_t batch;
+  int n;
+  bool balance;
+};
+
+// The thread kernel of size n, among N and those after it.
+template <int N, int Last, class Source, class Sink>
+cudaError_t launch_thread_eig(const EigProblem& p, const Tuning& t, const Device& device, const Source& source, const Sink& sink, cudaStream_t stream) {
+  if constexpr (N < Last)
+    if (p.n > N) return launch_thread_eig<N + 1, Last>(p, t, device, source, sink, stream);
+  const auto kernel = thread_eig_kernel<N, Source, Sink>;
+  int blocks;
+  const cudaError_t error = persistent_grid(kernel, t, p.batch, device, blocks);
+  if (error != cudaSuccess) return error;
+  SK_LAUNCH(kernel, blocks, t.threads, t.shared_bytes, stream, p.batch, p.n, p.balance, source, sink);
+  return cudaGetLastError();
+}
+
+// `allocate(bytes)` gives workspace on the device, at most once, where matrices do not fit into shared memory.
+template <class Source, class Sink, class Allocate>
+cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& sink, cudaStream_t stream, Allocate&& allocate) {
+  constexpr int components = int(sizeof(typename Source::entry) / sizeof(typename Source::real)), real_bytes = int(sizeof(typename Source::real));
+  if (p.batch == 0 || p.n == 0) return cudaSuccess;
+  Device device;
+  if (const cudaError_t error = device.query(); error != cudaSuccess) return error;
+  const Tuning t = tune({p.n, components, real_bytes, Sink::vectors}, device.shared_limit);
+  switch (t.mapping) {
+    case Mapping::thread: {
+      constexpr int first = components == 1 ? 2 : 1, last = limits({0, components, real_bytes, Sink::vectors}).thread;
+      return launch_thread_eig<first, last>(p, t, device, source, sink, stream);
+    }
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace sk
