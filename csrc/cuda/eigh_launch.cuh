@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "eigh.h"
 #include "team_eigh.cuh"
 #include "thread_eigh.cuh"
 
@@ -52,12 +53,12 @@ cudaError_t eigh_of_size(const TriangleSource<E>& source, int64_t batch, int n, 
   return error;
 }
 
-// Eigenvalues and, where out.vectors is not null, eigenvectors of `batch` matrices of size n, 1 <= n <= eigh_limits().block.
 template <class E, bool Vectors>
 cudaError_t launch_eigh(const TriangleSource<E>& source, int64_t batch, int n, const SymmetricOutputs<E>& out, cudaStream_t stream) {
-  constexpr bool complex = is_complex_v<E>;
-  constexpr EighLimits limits = eigh_limits(sizeof(E), complex);
-  const EighTuning tuning = eigh_tuning(n, sizeof(E), complex, Vectors);
+  constexpr EighLimits limits = eigh_limits(sizeof(E));
+  if (batch == 0 || n == 0) return cudaSuccess;
+  if (n > limits.block) return cudaErrorInvalidValue;
+  const EighTuning tuning = eigh_tuning(n, sizeof(E), Vectors);
   if (tuning.team == 1) return eigh_of_size<E, Vectors>(source, batch, n, out, tuning, stream, std::make_integer_sequence<int, limits.thread>());
   switch (tuning.team) {
     case 4: return eigh_on_teams<E, WarpTeam<4>, Vectors>(source, batch, n, out, tuning, stream);
@@ -65,6 +66,11 @@ cudaError_t launch_eigh(const TriangleSource<E>& source, int64_t batch, int n, c
     case 16: return eigh_on_teams<E, WarpTeam<16>, Vectors>(source, batch, n, out, tuning, stream);
     default: return eigh_on_teams<E, BlockTeam, Vectors>(source, batch, n, out, tuning, stream);
   }
+}
+
+template <class E>
+cudaError_t eigh_of_triangle(const TriangleSource<E>& source, int64_t batch, int n, const SymmetricOutputs<E>& out, cudaStream_t stream) {
+  return out.vectors ? launch_eigh<E, true>(source, batch, n, out, stream) : launch_eigh<E, false>(source, batch, n, out, stream);
 }
 
 }  // namespace sk

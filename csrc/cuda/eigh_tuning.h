@@ -10,7 +10,7 @@ struct EighLimits {
 };
 // `thread` ends where the registers of a kernel with eigenvectors come near the 255 that a thread may have; `block` where the matrix and its
 // eigenvectors no longer fit into the 163 KiB of shared memory of every GPU since sm_80.
-constexpr EighLimits eigh_limits(int entry_bytes, bool complex) {
+constexpr EighLimits eigh_limits(int entry_bytes) {
   return {entry_bytes == 4 ? 8 : entry_bytes == 16 ? 4 : 6, 32, entry_bytes == 4 ? 128 : entry_bytes == 8 ? 96 : 64};
 }
 
@@ -26,8 +26,8 @@ constexpr SK_HD int jacobi_entries(int n, bool vectors) { return Triangle<float>
 // Of a matrix in registers: where it comes in, and its results go out.  Odd: equal places of neighbours lie in different banks.
 constexpr SK_HD int staged_entries(int n, bool vectors) { return (vectors ? n + n * n : Triangle<float>::size(n)) | 1; }
 
-constexpr EighTuning eigh_tuning(int n, int entry_bytes, bool complex, bool vectors) {
-  const EighLimits limits = eigh_limits(entry_bytes, complex);
+constexpr EighTuning eigh_tuning(int n, int entry_bytes, bool vectors) {
+  const EighLimits limits = eigh_limits(entry_bytes);
   if (n <= limits.thread) {
     const int threads = 128, entries = staged_entries(n, vectors);
     return {1, threads, entries, long(threads) * entries * entry_bytes};

@@ -6,34 +6,6 @@
 
 namespace sk {
 
-template <class Team, class T>
-__device__ __forceinline__ void deflate_and_find_window(const Team& team, const Workspace<Complex<T>>& ws, QrState<T>& st, T smlnum) {
-  bool searching = st.hi >= T(0);
-  int hi = int(st.hi), lo = 0;
-  while (team.together(searching)) {
-    const int cut = first_where(team, searching, hi, -1, 0, [&](int k) {
-      return negligible_subdiagonal(ws, k, true, cabs1(ws.h(k - 1, k - 1)), cabs1(ws.h(k, k)), smlnum);
-    });
-    team.sync();
-    if (searching) {
-      if (cut > 0 && team.rank() == 0) ws.sub.size[cut - 1] = T(0);
-      if (cut == 0) {
-        searching = false;
-        if (hi == 0) hi = -1;
-      } else if (cut == hi) {  // an eigenvalue has split off
-        hi = cut - 1;
-        st.stalled = T(0);
-      } else {
-        searching = false;
-        lo = cut;
-      }
-    }
-    team.sync();
-  }
-  st.hi = T(hi);
-  st.lo = T(lo);
-}
-
 // Rotation k in rotations[k - first] where Schur is set.
 template <bool Schur, class Team, class T>
 __device__ __forceinline__ void qr_sweep(const Team& team, const Workspace<Complex<T>>& ws, bool active, int lo, int hi, int first, Complex<T> v) {
@@ -109,24 +81,22 @@ __device__ __forceinline__ void apply_rotations(const Team& team, const Workspac
 template <bool Schur, class Team, class T>
 __device__ __forceinline__ int single_shift_qr(const Team& team, const Workspace<Complex<T>>& ws) {
   const int n = ws.h.n;
-  const T smlnum = Machine<T>::safmin * (T(n) / Machine<T>::ulp), limit(T(30 * (n > 10 ? n : 10)));
-  QrState<T> st{T(n - 1), T(0), T(0), T(0)};
+  const T smlnum = Machine<T>::safmin * (T(n) / Machine<T>::ulp);
+  IterationState st{n - 1, 0, 0, 0};
   for (;;) {
-    deflate_and_find_window(team, ws, st, smlnum);
-    bool active = st.hi >= T(0);
-    if (!team.together(active)) return int(st.failed);
-    st.stalled = active ? st.stalled + T(1) : T(0);
-    if (st.stalled > limit) {
-      st.failed = st.hi + T(1);
-      st.hi = T(-1);
-      active = false;
-    }
+    deflate_and_find_window(
+        team, st, 1, [&](int k) { return negligible_subdiagonal(ws, k, true, cabs1(ws.h(k - 1, k - 1)), cabs1(ws.h(k, k)), smlnum); },
+        [&](int k) { ws.sub.size[k - 1] = T(0); });
+    if (!team.together(st.hi >= 0)) return st.failed;
+    const bool active = count_iteration(st, n);
+    const int lo = st.lo, hi = st.hi;
     Complex<T> shift{T(0), T(0)}, v = shift;
     if (active) {
-      shift = wilkinson_shift<0>(ws, st);
-      exceptional_shifts(ws, st, shift);
+      const QrState<T> block{T(hi), T(lo), T(st.stalled), T(0)};
+      shift = wilkinson_shift<0>(ws, block);
+      exceptional_shifts(ws, block, shift);
     }
-    const int lo = int(st.lo), hi = int(st.hi), first = first_where(team, active, hi - 1, -1, lo, [&](int m) {
+    const int first = first_where(team, active, hi - 1, -1, lo, [&](int m) {
       const Complex<T> d = ws.h(m, m);
       return may_start_at(ws.sub, m, d - shift, cabs1(d), cabs1(ws.h(m + 1, m + 1)));
     });

@@ -1,6 +1,7 @@
 // Eigenvalues and eigenvectors of a batch, a team of threads per matrix: the pipeline of core/eig.h and core/complex_eig.h, matrices in
 // shared memory.  The grid is persistent: block b takes matrices b T, b T + 1, .. b T + T - 1 for its T teams, then those a grid further.
 #pragma once
+#include "../core/eig.h"
 #include "team_balance.cuh"
 #include "team_complex_qr.cuh"
 #include "team_eigenvectors.cuh"
@@ -53,16 +54,17 @@ __device__ __forceinline__ void solve(const Team& team, TeamWorkspace<E>& ws, bo
   using T = lane_of<E>;
   constexpr bool vectors = Sink::vectors;
   const int n = ws.core.h.n;
-  ScaleFactors<T> factors;
-  const bool bad = screen_and_scale(team, ws.core.h, factors);
+  SchurResult<T> result;
+  const bool bad = screen_and_scale(team, ws.core.h, result.factors);
   balance(team, ws, balanced, vectors ? reinterpret_cast<uint16_t*>(ws.v) : nullptr);
   int info = schur<vectors>(team, ws);
   if (bad) info = n + 1;
+  result.info = T(info);
   if (stored) {
     sink.info(matrix, info, team);
     sink.values(matrix, n, [&](int i) {
       const Complex<T> w = eigenvalue(ws, i);
-      return i < info ? Complex<T>{Machine<T>::nan, Machine<T>::nan} : Complex<T>{unscale(w.re, factors), unscale(w.im, factors)};
+      return Complex<T>{finished_value(i, w.re, result), finished_value(i, w.im, result)};
     }, team);
   }
   if constexpr (vectors) {

@@ -12,44 +12,47 @@
 
 namespace sk {
 
-// The window that deflation leaves, from the bottom up: st.lo, st.hi.
-template <class Team, class T>
-__device__ __forceinline__ void deflate_and_find_window(const Team& team, Tile<T> h, FrancisState<T>& st, T smlnum) {
-  bool searching = st.hi >= T(0);
-  int hi = int(st.hi), lo = 0;
+// Where the iteration of one matrix stands (core/francis_start.h has it for a lane).
+struct IterationState {
+  int hi, lo;   // the window; hi < 0: finished
+  int stalled;  // iterations since the last deflation
+  int failed;   // 1 + hi of a matrix that ran out of iterations, else 0
+};
+
+// Counts an iteration, ends the matrix that has had too many; whether a sweep is to be made.
+__device__ __forceinline__ bool count_iteration(IterationState& st, int n) {
+  if (st.hi < 0) return false;
+  if (++st.stalled <= 30 * (n > 10 ? n : 10)) return true;
+  st.failed = st.hi + 1;
+  st.hi = -1;
+  return false;
+}
+
+// The window that deflation leaves, from the bottom up, as blocks of up to `block` rows split off.
+template <class Team, class Test, class Clear>
+__device__ __forceinline__ void deflate_and_find_window(const Team& team, IterationState& st, int block, Test&& negligible, Clear&& clear) {
+  bool searching = st.hi >= 0;
+  st.lo = 0;
   while (team.together(searching)) {
-    const int cut = first_where(team, searching, hi, -1, 0, [&](int k) { return negligible_subdiagonal<0>(h, k, true, smlnum); });
+    const int cut = first_where(team, searching, st.hi, -1, 0, negligible);
     team.sync();
     if (searching) {
-      if (cut > 0 && team.rank() == 0) h(cut, cut - 1) = T(0);
+      if (cut > 0 && team.rank() == 0) clear(cut);
       if (cut == 0) {
         searching = false;
-        if (hi <= 1) hi = -1;
-      } else if (cut >= hi - 1) {  // a 1x1 or 2x2 block has split off
-        hi = cut - 1;
-        st.stalled = T(0);
+        if (st.hi < block) st.hi = -1;
+      } else if (cut > st.hi - block) {
+        st.hi = cut - 1;
+        st.stalled = 0;
       } else {
         searching = false;
-        lo = cut;
+        st.lo = cut;
       }
     }
     team.sync();
   }
-  st.hi = T(hi);
-  st.lo = T(lo);
-  st.last = hi;
 }
 
-template <class Team, class T>
-__device__ __forceinline__ Bulge<T> start_bulge(const Team& team, Tile<T> h, const FrancisState<T>& st, const Shifts<T>& shifts) {
-  const bool active = st.hi >= T(0);
-  const int lo = int(st.lo), m = first_where(team, active, int(st.hi) - 2, -1, lo, [&](int k) {
-    return may_start_at(h, k, starting_row(h, k), lane_abs(h(k, k - 1)), shifts);
-  });
-  Bulge<T> bulge{T(m), T(0), T(0), T(0)};
-  if (active) first_column(starting_row(h, m), shifts, bulge);
-  return bulge;
-}
 
 // Indices x of the window that a thread has, lo + rank, lo + rank + size, ..; whose row k is turns with k.
 template <class Team>
@@ -67,8 +70,8 @@ struct WindowShare {
 // Step k writes row k, of which entry (k, k+2) is read by every thread in this step: it is stored in the next one, by the thread that
 // has row k, before that thread reads it.
 template <bool Schur, class Team, class T>
-__device__ __forceinline__ void francis_sweep(const Team& team, Tile<T> h, bool active, int lo, int hi, const Bulge<T>& bulge, Reflector3<T>* chain) {
-  const int ld = h.ld, first = int(bulge.start);
+__device__ __forceinline__ void francis_sweep(const Team& team, Tile<T> h, bool active, int lo, int hi, int first, const Bulge<T>& bulge, Reflector3<T>* chain) {
+  const int ld = h.ld;
   WindowShare<Team> share(team, lo, hi, first);
   T beta, pending(0), w[3][2] = {};
   if (active) {
@@ -145,27 +148,26 @@ __device__ __forceinline__ void apply_sweep(const Team& team, Tile<T> h, Tile<T>
 template <bool Schur, class Team, class T>
 __device__ __forceinline__ int francis(const Team& team, Tile<T> h, Tile<T> zt, Reflector3<T>* chain) {
   const int n = h.n;
-  const T smlnum = Machine<T>::safmin * (T(n) / Machine<T>::ulp), limit(T(30 * (n > 10 ? n : 10)));
-  FrancisState<T> st{};
-  st.hi = T(n - 1);
+  const T smlnum = Machine<T>::safmin * (T(n) / Machine<T>::ulp);
+  IterationState st{n - 1, 0, 0, 0};
   for (;;) {
-    deflate_and_find_window(team, h, st, smlnum);
-    bool active = st.hi >= T(0);
-    if (!team.together(active)) return int(st.failed);
-    st.stalled = active ? st.stalled + T(1) : T(0);
-    if (st.stalled > limit) {
-      st.failed = st.hi + T(1);
-      st.hi = T(-1);
-      active = false;
-    }
+    deflate_and_find_window(team, st, 2, [&](int k) { return negligible_subdiagonal<0>(h, k, true, smlnum); }, [&](int k) { h(k, k - 1) = T(0); });
+    if (!team.together(st.hi >= 0)) return st.failed;
+    const bool active = count_iteration(st, n);
+    const int lo = st.lo, hi = st.hi;
+    Bulge<T> bulge{};
+    Shifts<T> shifts{};
     if (active) {
-      capture_trailing_block<0>(h, st, true);
-      exceptional_shifts(h, st);
+      FrancisState<T> block{};
+      block.hi = T(hi), block.lo = T(lo), block.stalled = T(st.stalled), block.last = hi;
+      capture_trailing_block<0>(h, block, true);
+      exceptional_shifts(h, block);
+      shifts = double_shift(block);
     }
-    const Bulge<T> bulge = start_bulge(team, h, st, double_shift(st));
-    const int lo = int(st.lo), hi = int(st.hi);
-    francis_sweep<Schur>(team, h, active, lo, hi, bulge, chain);
-    if (Schur) apply_sweep(team, h, zt, active, lo, hi, int(bulge.start), chain);
+    const int first = first_where(team, active, hi - 2, -1, lo, [&](int m) { return may_start_at(h, m, starting_row(h, m), lane_abs(h(m, m - 1)), shifts); });
+    if (active) first_column(starting_row(h, first), shifts, bulge);
+    francis_sweep<Schur>(team, h, active, lo, hi, first, bulge, chain);
+    if (Schur) apply_sweep(team, h, zt, active, lo, hi, first, chain);
   }
 }
 

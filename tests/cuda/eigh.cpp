@@ -1,6 +1,13 @@
 // The symmetric kernels and their launcher under emulation.
 #include "cuda/eigh_launch.cuh"
 
+namespace sk {
+template SK_EIGH_OF_TRIANGLE(float);
+template SK_EIGH_OF_TRIANGLE(double);
+template SK_EIGH_OF_TRIANGLE(Complex<float>);
+template SK_EIGH_OF_TRIANGLE(Complex<double>);
+}  // namespace sk
+
 namespace {
 
 template <class E, bool Vectors>
@@ -9,7 +16,7 @@ int solve(const sk::TriangleSource<E>& source, int64_t batch, int n, const sk::S
   const int entries = jacobi_entries(n, Vectors);
   auto shared = [&](int threads) { return EighTuning{team, threads, entries, long(threads / team) * entries * long(sizeof(E))}; };
   switch (team) {
-    case 0: return launch_eigh<E, Vectors>(source, batch, n, out, nullptr);
+    case 0: return eigh_of_triangle<E>(source, batch, n, out, nullptr);
     case 4: return eigh_on_teams<E, WarpTeam<4>, Vectors>(source, batch, n, out, shared(64), nullptr);
     case 32: return eigh_on_teams<E, WarpTeam<32>, Vectors>(source, batch, n, out, shared(64), nullptr);
     default: return eigh_on_teams<E, BlockTeam, Vectors>(source, batch, n, out, shared(team), nullptr);
@@ -34,9 +41,9 @@ extern "C" int eigh(int64_t double_precision, int64_t complex, const void* a, in
   return go(a, int(dims), sizes, strides, upper != 0, batch, int(n), values, vectors, info, int(team));
 }
 
-extern "C" int eigh_table(int64_t n, int64_t entry_bytes, int64_t complex, int64_t vectors, int64_t* tuning) {
-  const sk::EighTuning t = sk::eigh_tuning(int(n), int(entry_bytes), complex != 0, vectors != 0);
+extern "C" int eigh_table(int64_t n, int64_t entry_bytes, int64_t vectors, int64_t* tuning) {
+  const sk::EighTuning t = sk::eigh_tuning(int(n), int(entry_bytes), vectors != 0);
   const int64_t row[] = {t.team, t.threads, t.entries, t.shared_bytes};
   for (int i = 0; i < 4; ++i) tuning[i] = row[i];
-  return sk::eigh_limits(int(entry_bytes), complex != 0).block;
+  return sk::eigh_limits(int(entry_bytes)).block;
 }

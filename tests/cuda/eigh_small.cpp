@@ -29,6 +29,6 @@ extern "C" int eigh_small(int64_t mapping, const void* a, int64_t batch, int64_t
     return eigh_on_teams<Complex<double>, WarpTeam<8>, true>(b.source, batch, int(n), b.out, of_team(int(n), 8, 64, 16), nullptr);
   }
   const Batch<double> b(a, batch, int(n), upper != 0, values, vectors, info);
-  if (mapping == 1) return eigh_in_registers<double, 3, true>(b.source, batch, b.out, eigh_tuning(3, 8, false, true), nullptr);
+  if (mapping == 1) return eigh_in_registers<double, 3, true>(b.source, batch, b.out, eigh_tuning(3, 8, true), nullptr);
   return eigh_on_teams<double, BlockTeam, true>(b.source, batch, int(n), b.out, of_team(int(n), 64, 64, 8), nullptr);
 }
