@@ -88,12 +88,13 @@ def blocks(code: Sequence[Instruction]) -> list[Block]:
     """Basic blocks with the number of loops around each: a loop is what lies between a backward branch and its target."""
     places = {i.address for i in code}
     leaders, loops, subroutines = {code[0].address}, {}, []
+    last_exit = max((i.address for i in code if i.name == "EXIT"), default=0)
     for position, instruction in enumerate(code):
         goal = target(instruction)
         if goal in places and goal != instruction.address:
             leaders.add(goal)
             if instruction.name == "CALL":
-                subroutines.append(goal)
+                subroutines += [goal] if goal > last_exit else []  # a call to what follows is how warps part on sm_80
             elif goal < instruction.address:
                 loops[goal] = max(loops.get(goal, 0), instruction.address)
         if instruction.name in ("BRA", "JMP", "EXIT", "RET", "BRX", "CALL") and position + 1 < len(code):
@@ -107,7 +108,7 @@ def blocks(code: Sequence[Instruction]) -> list[Block]:
     result = []
     for group in found:
         depth = sum(start <= group[0].address <= end for start, end in loops.items())
-        rare = group[0].address >= first_subroutine or any(i.name == "CALL" for i in group)
+        rare = group[0].address >= first_subroutine or any(i.name == "CALL" and target(i) in subroutines for i in group)
         result.append(Block(group, depth, rare))
     return result
 
