@@ -215,40 +215,55 @@ def work_of_block(op: str, dtype: str, n: int, kernels: simt_library.Library, so
 
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
-SIZES = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
+SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
-def predictions(library: Path, sizes: Iterable[int], dtypes: Iterable[str]) -> Iterator[Prediction]:
+Code = dict[tuple[str, str], tuple[int, sass.Profile]]  # (kernel, architecture) -> registers, profile
+
+
+def read_code(library: Path) -> Code:
+    """The machine code of every kernel of a compiled library for every architecture of `GPUS`."""
     import cuda_resources
 
     resources = cuda_resources.measure(library)
-    code = {}
+    found: Code = {}
     for gpu in GPUS:
         mangled = sass.parse(cuda_resources.tool_output("-sass", "-arch", gpu.arch, library))
         names = cuda_resources.demangled([name for name, _ in mangled])
-        code |= {(names[name], arch): instructions for (name, arch), instructions in mangled.items()}
+        found |= {(names[name], arch): (resources[names[name], arch].registers, sass.profile(code)) for (name, arch), code in mangled.items()}
+    return found
+
+
+def predictions(code: Code, sizes: Iterable[int], dtypes: Iterable[str]) -> Iterator[Prediction]:
+    """Every point that a kernel serves: what a launcher refuses is left out."""
     for op, program in programs().items():
         for dtype in dtypes:
             kernels, solve = program(dtype)
             for n in sizes:
-                work = work_of_block(op, dtype, n, kernels, solve)
+                try:
+                    work = work_of_block(op, dtype, n, kernels, solve)
+                except simt_library.SimtError:
+                    continue
                 for gpu in GPUS:
-                    key = (work.kernel, gpu.arch)
-                    yield predict(op, dtype, n, gpu, work, resources[key].registers, sass.profile(code[key]))
+                    registers, profile = code[work.kernel, gpu.arch]
+                    yield predict(op, dtype, n, gpu, work, registers, profile)
 
 
 def main() -> int:
     import cuda_resources
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", type=Path, default=cuda_resources.extension(), help="a library with the kernels; by default the extension")
+    parser.add_argument("--library", type=Path, nargs="+", default=[cuda_resources.extension()], help="libraries with the kernels; by default the extension")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu-prediction.csv", metavar="FILE")
     given = parser.parse_args()
-    if given.library is None:
+    if None in given.library:
         print("spectral_kernels/_cuda.so is not there: build with SPECTRAL_CUDA=1", file=sys.stderr)
         return 2
     os.environ["SIMT_VARIANT"] = "counted"
-    found = list(predictions(given.library, SIZES, DTYPES))
+    code: Code = {}
+    for library in given.library:
+        code |= read_code(library)
+    found = list(predictions(code, SIZES, DTYPES))
     with next(iter(sorted(RESULTS.glob("*-cores-*.csv")))).open(newline="") as file:
         lapack = list(csv.DictReader(file))
     write_csv(given.out, found)
