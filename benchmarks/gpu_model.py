@@ -19,6 +19,7 @@ import argparse
 import csv
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -234,10 +235,13 @@ def read_code(library: Path) -> Code:
     return found
 
 
-def predictions(code: Code, sizes: Iterable[int], dtypes: Iterable[str]) -> Iterator[Prediction]:
-    """Every point that a kernel serves: what a launcher refuses is left out."""
+def predictions(code: Code, pattern: str) -> Iterator[Prediction]:
+    """Every point ``op dtype n=N`` that matches and that a kernel serves: what a launcher refuses is left out."""
     for op, program in programs().items():
-        for dtype in dtypes:
+        for dtype in DTYPES:
+            sizes = [n for n in SIZES if re.search(pattern, f"{op} {dtype} n={n}")]
+            if not sizes:
+                continue
             kernels, solve = program(dtype)
             for n in sizes:
                 try:
@@ -254,6 +258,7 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", type=Path, nargs="+", default=[cuda_resources.extension()], help="libraries with the kernels; by default the extension")
+    parser.add_argument("--filter", default="", metavar="REGEX", help="only the points whose name matches, e.g. '^eig float32 n=8$'")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu-prediction.csv", metavar="FILE")
     given = parser.parse_args()
     if None in given.library:
@@ -263,7 +268,7 @@ def main() -> int:
     code: Code = {}
     for library in given.library:
         code |= read_code(library)
-    found = list(predictions(code, SIZES, DTYPES))
+    found = list(predictions(code, given.filter))
     with next(iter(sorted(RESULTS.glob("*-cores-*.csv")))).open(newline="") as file:
         lapack = list(csv.DictReader(file))
     write_csv(given.out, found)
