@@ -1,16 +1,9 @@
 // The sketch of eigenvalues on a GPU: a block has the counts of one group in shared memory, its threads their sums in registers; integers and
 // extremes go to the state by atomics, in any order with the same result.
 #pragma once
-#include "../core/sketch_value.h"
-#include "source.cuh"
+#include "sketch.h"
 
 namespace sk {
-
-struct DeviceSketch {
-  int64_t* counts;   // (rows, columns)
-  int64_t* sums;     // (rows, 4, 3): limbs of 32 bits, the first with the sign
-  double* extremes;  // (rows, 2)
-};
 
 __device__ __forceinline__ void atomic_add(int64_t* target, int64_t x) { atomicAdd(reinterpret_cast<unsigned long long*>(target), static_cast<unsigned long long>(x)); }
 
@@ -100,24 +93,6 @@ __device__ inline void flush(const BlockSketch& part, const DeviceSketch& state,
   __syncthreads();
 }
 
-// Flags by position, or by eigenvalue; null: none given.
-struct FlagsAt {
-  const bool* data;
-  BatchStrides at;  // of the positions of all groups
-  int64_t core;     // stride of the last axis
-};
-
-// Eigenvalues (groups, positions, m), or their logarithms, in any strides.
-template <class T>
-struct SketchInput {
-  const T* values;
-  BatchStrides at;
-  int64_t core, groups, positions, m;
-  const int64_t *rows, *repeats;
-  FlagsAt valid, suspect;
-  int64_t state_rows, chunk;  // eigenvalues of a group that a block takes at a time
-};
-
 constexpr int sketch_threads = 256;
 
 // Unit u of work: chunk u % chunks of group u / chunks.
@@ -144,20 +119,6 @@ __global__ void __launch_bounds__(sketch_threads, 2) sketch_kernel(SketchInput<T
     flush(part, state, row);
   }
 }
-
-// The factors' own sketch: exp(delta_d rate_dn), delta (groups, positions, channels or 1), rate (channels, n).
-template <class T>
-struct HoldInput {
-  const T* delta;
-  BatchStrides at;
-  int64_t step;  // from one channel's delta to the next one's; 0 where they share it
-  const T* rate;
-  int64_t rate_channel, rate_entry;  // strides
-  int64_t groups, positions, channels, n, repeat;
-  const int64_t* rows;
-  FlagsAt valid;
-  int64_t state_rows, chunk;
-};
 
 // Whether all factors of a position are finite, by one block.
 template <class T>
