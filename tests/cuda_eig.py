@@ -1,4 +1,4 @@
-"""Batched eig as a GPU runs it, under the emulation of ``tests/simt_library.py``: the launcher and the kernels of ``csrc/cuda``, from numpy."""
+"""Batched eig as a GPU runs it, under the emulation of ``tests/simt_library.py``: launchers and kernels of ``csrc/cuda``, from numpy."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ class Results(NamedTuple):
     info: np.ndarray
 
 
-def library(dtype: np.dtype, vectors: bool) -> simt_library.Library:
+def library(source: str, dtype: np.dtype, vectors: bool, flags: tuple[str, ...] = ()) -> simt_library.Library:
     dtype = np.dtype(dtype)
     real = "float" if dtype.itemsize == (8 if dtype.kind == "c" else 4) else "double"
-    return simt_library.load("eig.cpp", flags=(f"-DREAL={real}", f"-DCOMPONENTS={2 if dtype.kind == 'c' else 1}", f"-DVECTORS={str(vectors).lower()}"))
+    given = (f"-DREAL={real}", f"-DCOMPONENTS={2 if dtype.kind == 'c' else 1}", f"-DVECTORS={str(vectors).lower()}")
+    return simt_library.load(source, flags=("-O1", *given, *flags))
 
 
-def eig(A: np.ndarray, left: bool = False, right: bool = False, balance: bool = True, order: str = "forward", seed: int = 0) -> Results:
+def eig(
+    A: np.ndarray, left: bool = False, right: bool = False, balance: bool = True, order: str = "forward", source: str = "thread_eig.cpp", flags: tuple[str, ...] = (), seed: int = 0
+) -> Results:
     """``A (batch, n, n)`` in any strides; what is not written stays NaN, or -1 in ``info``."""
     batch, n = A.shape[:2]
-    kernels = library(A.dtype, left or right)
+    kernels = library(source, A.dtype, left or right, flags)
     kernels.order, kernels.seed = order, seed
     values = np.full((batch, n), np.nan, OF_COMPLEX[A.dtype])
     vectors = [np.full((batch, n, n) if wanted else 0, np.nan, values.dtype) for wanted in (right, left)]

@@ -106,3 +106,10 @@ def test_without_balancing():
     for test, ratio in ddrvev(A, r).items():
         assert ratio.max() <= 10, test
     assert not np.array_equal(r.eigenvalues, cuda_eig.eig(A).eigenvalues)
+
+
+@pytest.mark.parametrize("variant", ["asan", "tsan"])
+@pytest.mark.parametrize("dtype, n", [("float32", 4), ("complex128", 3)])
+def test_sanitizers(variant, dtype, n):
+    clean = simt_library.sanitized(simt_library.ROOT / "tests" / "cuda_eig_sanitized.py", variant, dtype, str(n))
+    assert (clean.returncode, clean.stdout) == (0, "done\n"), clean.stderr

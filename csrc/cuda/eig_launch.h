@@ -1,15 +1,13 @@
 // From a source and a sink to the kernel that `tuning.h` chooses.  Nothing here waits for the device.
 #pragma once
+#include "eig.h"
 #include "launch.h"
 #include "thread_eig.cuh"
 
 namespace sk {
 
-struct EigProblem {
-  int64_t batch;
-  int n;
-  bool balance;
-};
+// One size of the thread kernel serves real matrices of n = 1 and 2.
+constexpr int smallest_thread_kernel(int components) { return components == 1 ? 2 : 1; }
 
 // The thread kernel of size n, among N and those after it.
 template <int N, int Last, class Source, class Sink>
@@ -24,9 +22,9 @@ cudaError_t launch_thread_eig(const EigProblem& p, const Tuning& t, const Device
   return cudaGetLastError();
 }
 
-// `allocate(bytes)` gives workspace on the device, at most once, where matrices do not fit into shared memory.
-template <class Source, class Sink, class Allocate>
-cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& sink, cudaStream_t stream, Allocate&& allocate) {
+// Workspace is allocated, once, only where matrices do not fit into shared memory.
+template <class Source, class Sink>
+cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& sink, cudaStream_t stream, const Allocate& allocate) {
   constexpr int components = int(sizeof(typename Source::entry) / sizeof(typename Source::real)), real_bytes = int(sizeof(typename Source::real));
   if (p.batch == 0 || p.n == 0) return cudaSuccess;
   Device device;
@@ -34,12 +32,17 @@ cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& si
   const Tuning t = tune({p.n, components, real_bytes, Sink::vectors}, device.shared_limit);
   switch (t.mapping) {
     case Mapping::thread: {
-      constexpr int first = components == 1 ? 2 : 1, last = limits({0, components, real_bytes, Sink::vectors}).thread;
+      constexpr int first = smallest_thread_kernel(components), last = limits({0, components, real_bytes, Sink::vectors}).thread;
       return launch_thread_eig<first, last>(p, t, device, source, sink, stream);
     }
     default:
       return cudaErrorInvalidValue;
   }
+}
+
+template <class E, bool Vectors>
+cudaError_t eig_of_strided(const EigProblem& p, const StridedSource<E>& source, const TensorSink<lane_of<E>, Vectors>& sink, cudaStream_t stream, const Allocate& allocate) {
+  return launch_eig(p, source, sink, stream, allocate);
 }
 
 }  // namespace sk
