@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 NONE, THREAD, TEAM, BLOCK = range(4)
+SHARED, Z_GLOBAL, GLOBAL = range(3)
+COLLECTIVES = 512  # bytes of a block that is a team
 
 
 class Row(NamedTuple):
@@ -28,8 +30,7 @@ class Row(NamedTuple):
     matrices: int
     slot_bytes: int
     shared_bytes: int
-    h_shared: int
-    z_shared: int
+    placement: int
     workspace_bytes: int
 
 
@@ -60,15 +61,17 @@ def test_blocks_are_what_a_gpu_can_run(table):
         if row.mapping == NONE:
             continue
         assert row.threads % 32 == 0 and 32 <= row.threads <= 1024
-        assert row.shared_bytes == row.matrices * row.slot_bytes <= row.shared_limit
+        assert row.shared_bytes == row.matrices * row.slot_bytes + COLLECTIVES * (row.mapping == BLOCK) <= row.shared_limit
         assert row.slot_bytes % row.real_bytes == 0
         assert row.matrices * row.team == row.threads
         if row.mapping == THREAD:
             assert row.team == 1 and row.n <= 8
             assert row.slot_bytes // row.real_bytes % 2 == 1  # free of bank conflicts
         if row.mapping == TEAM:
-            assert row.team in (4, 8, 16, 32) and row.n <= 32 and row.team >= min(row.n, 32)
-            assert 2 * row.shared_bytes <= row.shared_limit or row.threads == 32
+            assert row.team in (4, 8, 16, 32) and row.n <= 64 and row.threads == 32
+            assert 2 * row.shared_bytes <= row.shared_limit  # two warps at least
+            words = row.team * row.components * row.real_bytes // 4
+            assert words >= 32 or row.slot_bytes // 4 % (2 * words) == words  # teams side by side use different banks
         if row.mapping == BLOCK:
             assert row.matrices == 1
 
@@ -78,9 +81,15 @@ def test_matrices_stand_in_shared_memory_or_in_the_workspace(table):
         if row.mapping == NONE:
             continue
         matrix = row.n * (row.n | 1) * row.components * row.real_bytes
-        outside = (not row.h_shared) + (row.vectors and not row.z_shared)
-        assert row.workspace_bytes >= outside * matrix
-        assert row.workspace_bytes == 0 or row.mapping == BLOCK
-        if row.mapping in (TEAM, BLOCK):
-            assert row.slot_bytes >= (row.h_shared + row.z_shared) * matrix
-    assert any(row.workspace_bytes for row in table)  # float64 with vectors, n = 128
+        shared = {SHARED: 1 + row.vectors, Z_GLOBAL: 1, GLOBAL: 0}[row.placement]
+        if row.mapping == THREAD:
+            assert row.workspace_bytes == 0
+            continue
+        assert row.slot_bytes >= shared * matrix
+        vectors = 4 * row.n * row.team * row.real_bytes if row.vectors else 0  # in progress, in every thread
+        assert row.workspace_bytes == row.matrices * (vectors + (1 + row.vectors - shared) * matrix)
+        assert row.placement == SHARED or row.mapping == BLOCK
+        assert row.placement != GLOBAL or row.components * row.real_bytes == 16
+        if row.placement == GLOBAL:  # nothing else fits
+            assert matrix + row.slot_bytes + COLLECTIVES > row.shared_limit
+    assert {row.placement for row in table} == {SHARED, Z_GLOBAL, GLOBAL}

@@ -2,6 +2,7 @@
 #pragma once
 #include "eig.h"
 #include "launch.h"
+#include "team_launch.h"
 #include "thread_eig.cuh"
 
 namespace sk {
@@ -35,6 +36,9 @@ cudaError_t launch_eig(const EigProblem& p, const Source& source, const Sink& si
       constexpr int first = smallest_thread_kernel(components), last = limits({0, components, real_bytes, Sink::vectors}).thread;
       return launch_thread_eig<first, last>(p, t, device, source, sink, stream);
     }
+    case Mapping::team:
+    case Mapping::block:
+      return launch_team_eig(p.batch, p.n, p.balance, t, device, source, sink, stream, allocate);
     default:
       return cudaErrorInvalidValue;
   }

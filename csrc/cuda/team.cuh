@@ -15,6 +15,7 @@
 // All of it is called where no thread of the team (of the warp, for teams within one) has branched off.
 #pragma once
 #include "simt.h"
+#include "team_layout.h"
 
 namespace sk {
 
@@ -78,7 +79,8 @@ class BlockTeam {
   static constexpr int max_warps = 32;
 
  public:
-  static constexpr int shared_bytes = 2 * max_warps * int(sizeof(double));
+  static constexpr int shared_bytes = block_team_bytes;
+  static_assert(shared_bytes == 2 * max_warps * int(sizeof(double)), "two buffers");
 
   // `shared`: shared_bytes of the block's shared memory, aligned for double
   __device__ __forceinline__ explicit BlockTeam(void* shared) : shared_(static_cast<double*>(shared)), turn_(0) {}

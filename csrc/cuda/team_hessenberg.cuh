@@ -1,5 +1,6 @@
 // Reduction to upper Hessenberg form by a team, of real and of complex matrices (xGEHD2, xORGHR, xUNGHR): the left side of a reflector
-// acts on a column per thread, the right side on a row per thread.
+// acts on a column per thread, the right side on a row per thread.  Every thread forms the norm of a column by itself, so that no sum
+// depends on the number of threads: a matrix has the same eigenvalues, to the bit, whatever team solves it.
 #pragma once
 #include "../core/complex_hessenberg.h"
 #include "team_workspace.cuh"
@@ -14,31 +15,26 @@ __device__ __forceinline__ void reduce_to_hessenberg(const Team& team, M h, E* t
   for (int k = 0; k + 2 < n; ++k) {
     const E alpha = h(k + 1, k);
     T ss = 0, peak = 0;
-    for (int i = k + 2 + rank; i < n; i += size) {
+    for (int i = k + 2; i < n; ++i) {
       ss = add_square(h(i, k), ss);
       peak = lane_max(peak, largest_part(h(i, k)));
     }
-    ss = team.sum(ss);
-    peak = team.max(peak);
     const bool reflect = peak > T(0);
     const T lift = column_lift(reflect, lane_max(peak, cabs1(alpha)));
-    if (team.together(lift != T(1))) {
+    if (lift != T(1)) {
       const T drop = lane_pow2_inverse(lift);
       ss = 0;
-      for (int i = k + 2 + rank; i < n; i += size) ss = add_square(h(i, k) * drop, ss);
-      ss = team.sum(ss);
+      for (int i = k + 2; i < n; ++i) ss = add_square(h(i, k) * drop, ss);
     }
     const ColumnReflector<E> r = column_reflector(alpha, ss, reflect, lift);
-    for (int i = k + 2 + rank; i < n; i += size) {
-      v[i] = r.component(h(i, k));
-      h(i, k) = Schur ? v[i] : E{};
-    }
+    for (int i = k + 2 + rank; i < n; i += size) v[i] = r.component(h(i, k));
     if (rank == 0) {
       v[k + 1] = entry<E>(T(1), T(0));
       if (Schur) tau[k] = r.tau;
     }
     team.sync();
     if (rank == 0) h(k + 1, k) = r.subdiagonal;
+    for (int i = k + 2 + rank; i < n; i += size) h(i, k) = Schur ? v[i] : E{};
     for (int j = k + 1 + rank; j < n; j += size) {
       E s{};
       for (int i = k + 1; i < n; ++i) s = conj_multiply_add(v[i], h(i, j), s);

@@ -12,6 +12,9 @@ namespace sk {
 // What stands in shared memory: H and Z; H; neither.
 enum class Placement { shared, z_global, global };
 
+// What the collectives of a team that is a whole block need of shared memory, before its slot.
+constexpr int block_team_bytes = 512;
+
 struct TeamLayout {
   int n, components, real_bytes;  // of an entry: 1 or 2 reals of so many bytes
   bool vectors;

@@ -5,7 +5,8 @@
 //   block    the warps of a block, the matrix in shared memory as long as it fits
 #pragma once
 #include <cstddef>
-#include <cstdint>
+
+#include "team_layout.h"
 
 #include "../core/config.h"
 
@@ -28,8 +29,8 @@ struct Limits {
 
 // [complex][float64][vectors].  `thread` ends where nvcc needs a stack or spills for sm_80, sm_90 or sm_100.
 constexpr Limits limits_of[2][2][2] = {
-    {{{8, 32, 128}, {8, 32, 128}}, {{8, 32, 128}, {5, 32, 128}}},
-    {{{8, 32, 128}, {6, 32, 128}}, {{6, 32, 128}, {4, 32, 128}}},
+    {{{8, 64, 128}, {8, 64, 128}}, {{8, 64, 128}, {5, 64, 128}}},
+    {{{8, 64, 128}, {6, 64, 128}}, {{6, 48, 128}, {4, 48, 128}}},
 };
 constexpr Limits limits(const Problem& p) { return limits_of[p.components - 1][p.real_bytes == 8][p.vectors]; }
 
@@ -40,12 +41,11 @@ struct Tuning {
   int matrices;      // of a block, at a time
   int slot_bytes;    // shared memory of one matrix
   int shared_bytes;  // shared memory of a block
-  bool h_shared, z_shared;      // else they stand in the workspace, in global memory
-  int64_t workspace_bytes;      // of one block, in global memory
+  Placement placement;      // of a team's matrices
+  int64_t workspace_bytes;  // of one block, in global memory
 };
 
 constexpr int warp_size = 32;
-constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Reals in shared memory of a thread that keeps its matrix in registers: where the matrix is loaded and balanced, and where its
 // Schur form is read by the steps that index by data.  Odd, so that equal places of neighbouring threads lie in different banks.  n = 1 takes the kernel
@@ -56,13 +56,20 @@ SK_HD constexpr int thread_slot_reals(const Problem& p) {
   return (entries + scratch * n) | 1;
 }
 
-// Bytes of one matrix on a team: H or Z, rows of an odd number of entries, and vectors of length n.
-constexpr int team_matrix_bytes(const Problem& p) { return round_up(p.n * (p.n | 1) * p.components * p.real_bytes, 16); }
-constexpr int team_scratch_bytes(const Problem& p) { return round_up(16 * p.n * p.components * p.real_bytes, 16); }
+// The two sizes of teams within a warp.  The fewer threads share a matrix, the more matrices share the instructions that each thread of a
+// team repeats, above all the reflectors; the more, the fewer matrices must be in flight to hide their latency, and shared memory ends
+// their number.  So the small ones serve `up_to` rows: as long as about 24 matrices fit into a multiprocessor.
+struct TeamSizes {
+  int small, up_to, large;
+};
+constexpr TeamSizes team_sizes(int components, int real_bytes, bool vectors) {
+  const int entry_bytes = components * real_bytes;
+  return {vectors ? 8 : 4, entry_bytes == 4 || (vectors && entry_bytes == 8) ? 32 : 16, vectors ? 32 : 16};
+}
 
 // The mapping for a GPU that lets a block have `shared_limit` bytes of shared memory (sm_80: 163 KiB; sm_90, sm_100: 227 KiB).
 constexpr Tuning tune(const Problem& p, int shared_limit) {
-  Tuning t{Mapping::none, 0, 0, 0, 0, 0, true, p.vectors, 0};
+  Tuning t{Mapping::none, 0, 0, 0, 0, 0, Placement::shared, 0};
   const Limits limit = limits(p);
   if (p.n < 1 || p.n > limit.block) return t;
   if (p.n <= limit.thread) {
@@ -73,24 +80,26 @@ constexpr Tuning tune(const Problem& p, int shared_limit) {
     t.shared_bytes = t.slot_bytes * t.matrices;
     return t;
   }
-  const int matrix = team_matrix_bytes(p), scratch = team_scratch_bytes(p);
+  TeamLayout layout{p.n, p.components, p.real_bytes, p.vectors, 0};
   if (p.n <= limit.team) {
+    const TeamSizes sizes = team_sizes(p.components, p.real_bytes, p.vectors);
     t.mapping = Mapping::team;
-    t.team = p.n <= 4 ? 4 : p.n <= 8 ? 8 : p.n <= 16 ? 16 : 32;
-    t.slot_bytes = matrix * (p.vectors ? 2 : 1) + scratch;
-    t.threads = 128;
-    while (t.threads > warp_size && t.threads / t.team * t.slot_bytes > shared_limit / 2) t.threads /= 2;  // two blocks at least
+    t.threads = warp_size;  // warps are independent
+    t.team = layout.team = p.n <= sizes.up_to ? sizes.small : sizes.large;
     t.matrices = t.threads / t.team;
+    t.slot_bytes = layout.slot_bytes();
     t.shared_bytes = t.slot_bytes * t.matrices;
-    return t;
+  } else {
+    t.mapping = Mapping::block;
+    t.threads = t.team = layout.team = p.n <= 64 ? 64 : 128;
+    t.matrices = 1;
+    layout.placement = p.vectors ? Placement::z_global : Placement::shared;  // without Z more blocks fit into a multiprocessor
+    if (layout.slot_bytes() + block_team_bytes > shared_limit) layout.placement = Placement::global;
+    t.slot_bytes = layout.slot_bytes();
+    t.shared_bytes = t.slot_bytes + block_team_bytes;
   }
-  t.mapping = Mapping::block;
-  t.threads = t.team = p.n <= 64 ? 64 : 128;
-  t.matrices = 1;
-  t.h_shared = scratch + matrix <= shared_limit;
-  t.z_shared = p.vectors && t.h_shared && scratch + 2 * matrix <= shared_limit;
-  t.slot_bytes = t.shared_bytes = scratch + (t.h_shared ? matrix : 0) + (t.z_shared ? matrix : 0);
-  t.workspace_bytes = int64_t(t.h_shared ? 0 : matrix) + (p.vectors && !t.z_shared ? matrix : 0);
+  t.placement = layout.placement;
+  t.workspace_bytes = layout.workspace_reals() * p.real_bytes * t.matrices;
   return t;
 }
 

@@ -11,7 +11,7 @@ int main() {
         for (int vectors : {0, 1})
           for (int n = 0; n <= 129; ++n) {
             const sk::Tuning t = sk::tune({n, components, real_bytes, vectors != 0}, shared_limit);
-            std::printf("%d %d %d %d %d %d %d %d %d %d %d %d %d %lld\n", shared_limit, components, real_bytes, vectors, n, int(t.mapping), t.team, t.threads,
-                        t.matrices, t.slot_bytes, t.shared_bytes, int(t.h_shared), int(t.z_shared), (long long)t.workspace_bytes);
+            std::printf("%d %d %d %d %d %d %d %d %d %d %d %d %lld\n", shared_limit, components, real_bytes, vectors, n, int(t.mapping), t.team, t.threads,
+                        t.matrices, t.slot_bytes, t.shared_bytes, int(t.placement), (long long)t.workspace_bytes);
           }
 }
