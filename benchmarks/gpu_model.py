@@ -181,7 +181,7 @@ def symmetric(vectors: bool) -> Program:
 def general(vectors: bool) -> Program:
     import cuda_eig
 
-    return lambda dtype: (cuda_eig.library(np.dtype(dtype), vectors), lambda A: cuda_eig.eig(A, right=vectors))
+    return lambda dtype: (cuda_eig.library("eig.cpp", np.dtype(dtype), vectors), lambda A: cuda_eig.eig(A, right=vectors, source="eig.cpp"))
 
 
 def programs() -> dict[str, Program]:
