@@ -236,7 +236,7 @@ def read_code(library: Path) -> Code:
 
 
 def predictions(code: Code, pattern: str) -> Iterator[Prediction]:
-    """Every point ``op dtype n=N`` that matches and that a kernel serves: what a launcher refuses is left out."""
+    """Every point ``op dtype n=N`` that matches and that a kernel serves: what a launcher refuses, or was not compiled, is left out."""
     for op, program in programs().items():
         for dtype in DTYPES:
             sizes = [n for n in SIZES if re.search(pattern, f"{op} {dtype} n={n}")]
@@ -248,7 +248,7 @@ def predictions(code: Code, pattern: str) -> Iterator[Prediction]:
                     work = work_of_block(op, dtype, n, kernels, solve)
                 except simt_library.SimtError:
                     continue
-                for gpu in GPUS:
+                for gpu in (g for g in GPUS if (work.kernel, g.arch) in code):
                     registers, profile = code[work.kernel, gpu.arch]
                     yield predict(op, dtype, n, gpu, work, registers, profile)
 
@@ -269,6 +269,9 @@ def main() -> int:
     for library in given.library:
         code |= read_code(library)
     found = list(predictions(code, given.filter))
+    if not found:
+        print("no kernel of these libraries serves such a point", file=sys.stderr)
+        return 2
     with next(iter(sorted(RESULTS.glob("*-cores-*.csv")))).open(newline="") as file:
         lapack = list(csv.DictReader(file))
     write_csv(given.out, found)
