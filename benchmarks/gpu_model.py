@@ -1,6 +1,6 @@
 """Predicted speed of the CUDA kernels on GPUs that nobody has run them on: a model, and its arithmetic, not a measurement.
 
-    python benchmarks/gpu_model.py            writes benchmarks/results/gpu-prediction.csv and .md; needs the CUDA extension, cuobjdump and g++
+    python benchmarks/gpu_model.py            writes benchmarks/predictions/gpu.csv and .md; needs the CUDA extension, cuobjdump and g++
 
 For each point (op, dtype, n) the kernel runs one block under the emulation, which counts the floating-point operations that its warps execute, with
 the iteration counts and the divergence of random matrices (`executed`).  The kernel's machine code says how many other instructions come with them,
@@ -33,7 +33,7 @@ import sass
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import simt_library
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS, PREDICTIONS = Path(__file__).parent / "results", Path(__file__).parent / "predictions"
 PUBLISHED_TORCH = 0.93e-3  # seconds per 3x3 matrix, torch.linalg.eigvals on an RTX 5090: pytorch/pytorch#154312; every size takes at least that
 LAPACK_CORES = 64
 
@@ -259,7 +259,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", type=Path, nargs="+", default=[cuda_resources.extension()], help="libraries with the kernels; by default the extension")
     parser.add_argument("--filter", default="", metavar="REGEX", help="only the points whose name matches, e.g. '^eig float32 n=8$'")
-    parser.add_argument("--out", type=Path, default=RESULTS / "gpu-prediction.csv", metavar="FILE")
+    parser.add_argument("--out", type=Path, default=PREDICTIONS / "gpu.csv", metavar="FILE")
     given = parser.parse_args()
     if None in given.library:
         print("spectral_kernels/_cuda.so is not there: build with SPECTRAL_CUDA=1", file=sys.stderr)
