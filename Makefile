@@ -31,8 +31,8 @@ $(VENV)/.native: $(VENV)/.installed $(SOURCES)
 test: build $(VENV)/.complete
 	$(PY) -m pytest -q -m "not gpu" --durations=10 -n auto --dist loadfile
 
-# test-gpu: the tests that need a GPU; fails where there is none
-test-gpu: build
+# test-gpu: every test on the GPU, streams, graph capture, compute-sanitizer where it is installed; fails where there is no GPU
+test-gpu: build $(VENV)/.complete
 	$(PY) -m pytest -q -m gpu --require-gpu
 
 # demo: a quick benchmark on this machine, then the eigenvalues of a trained GRU while it reads English words (figure in build/demo)
@@ -40,7 +40,7 @@ demo: $(VENV)/.native
 	$(PY) -m spectral_kernels bench --quick
 	$(PY) demo/gru_words.py
 
-# bench-gpu: eigenvalues of matrices that live on a GPU, against torch there; fails where there is none
+# bench-gpu: the dense solvers on a GPU against all who solve the same: CSV, table and figure; fails where there is no GPU
 bench-gpu: build
 	$(PY) benchmarks/gpu.py
 

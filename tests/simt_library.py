@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,8 @@ VARIANTS = {
     "plain": ("-O2",),
     "asan": ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "tsan": ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread"),
+    # every basic block counts how often each thread runs it (executed.h); scalar code, so that an operation is an operation
+    "counted": ("-O2", "-fsanitize-coverage=trace-pc", "-include", "executed.h", "-fno-tree-vectorize", "-fno-tree-slp-vectorize"),
 }
 RUNTIMES = {"asan": ("libasan.so", "libubsan.so"), "tsan": ("libtsan.so",)}
 
@@ -100,10 +103,20 @@ def argument(value: object) -> object:
     raise TypeError(f"expected a numpy array, an int, a float or None as argument of a kernel library, got {type(value).__name__}")
 
 
+class Launch(NamedTuple):
+    """A kernel with its template arguments, and what its last launch asked for: blocks, threads of a block, bytes of its shared memory."""
+
+    kernel: str
+    blocks: int
+    threads: int
+    shared: int
+
+
 class Library:
     """One compiled library: ``order`` and ``seed`` of its threads, ``call`` of its functions."""
 
     def __init__(self, path: Path):
+        self.path = path
         self._library = ctypes.CDLL(str(path))
         self._library.simt_take_error.restype = ctypes.c_char_p
         self._library.simt_launched.restype = ctypes.c_char_p
@@ -118,9 +131,14 @@ class Library:
             raise SimtError(error)
         return result
 
-    def launched(self) -> list[str]:
-        """The kernels that have run so far, with their template arguments."""
-        return self._library.simt_launched().decode().split("\n")[:-1]
+    def raw(self, function: str, *arguments: object) -> int:
+        """Calls a function of the emulation itself, with ctypes' own arguments."""
+        return getattr(self._library, function)(*arguments)
+
+    def launches(self) -> list[Launch]:
+        """The kernels that have run so far, by name."""
+        rows = (line.split("\t") for line in self._library.simt_launched().decode().split("\n")[:-1])
+        return [Launch(name, *map(int, numbers)) for name, *numbers in rows]
 
 
 def load(source: str, variant: str | None = None, flags: Iterable[str] = ()) -> Library:

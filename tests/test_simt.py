@@ -46,7 +46,7 @@ def test_example(flags, order):
     kernels.order = order
     kernels.call("row_sum_f64", x, y, 10, 100)
     np.testing.assert_allclose(y, x.sum(1), rtol=1e-14)
-    assert kernels.launched() == ["row_sum(double const*, double*, int, int)"]
+    assert kernels.launches() == [("row_sum", 3, 128, 32)]
 
 
 @pytest.mark.parametrize("order", simt_library.ORDERS)

@@ -56,7 +56,7 @@ struct Fibre {
 
 #if defined(SK_SIMT_OWN_SWITCH)
 // Six registers and the stack: swapcontext would make a system call each time.
-__attribute__((naked, noinline, noipa, no_sanitize("thread", "address", "undefined"))) inline void switch_stack([[maybe_unused]] void** from, [[maybe_unused]] void* to) {
+__attribute__((naked, noinline, noipa, no_sanitize("thread", "address", "undefined"), no_sanitize_coverage)) inline void switch_stack([[maybe_unused]] void** from, [[maybe_unused]] void* to) {
   asm("pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n\t"
       "movq %rsp, (%rdi)\n\tmovq %rsi, %rsp\n\t"
       "popq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbx\n\tpopq %rbp\n\tret");

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <mutex>
-#include <set>
 #include <tuple>
 
 #include "intrinsics.h"
@@ -19,7 +18,12 @@ namespace simt {
 
 inline cudaError_t last_code = cudaSuccess;
 inline std::map<const void*, std::size_t> opt_in;  // kernel -> dynamic shared memory it may ask for
-inline std::set<std::string> launched;             // the kernels that ran, by name
+
+struct Launched {
+  unsigned long long blocks, threads;  // of the grid, of a block
+  std::size_t shared_bytes;
+};
+inline std::map<std::string, Launched> launched;  // the last launch of every kernel
 
 inline void refuse(cudaError_t code, const std::string& message) {
   if (last_code == cudaSuccess) last_code = code, last_error = message;
@@ -31,6 +35,12 @@ inline std::string kernel_name(const void* kernel) {
   char* plain = abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, nullptr);
   std::string result = plain ? plain : info.dli_sname;
   std::free(plain);
+  if (result.rfind("void ", 0) == 0) result.erase(0, 5);
+  int depth = 0;
+  for (std::size_t i = 0; i < result.size(); ++i) {  // without the types of its parameters
+    depth += (result[i] == '<') - (result[i] == '>');
+    if (result[i] == '(' && depth == 0) return result.substr(0, i);
+  }
   return result;
 }
 
@@ -47,7 +57,7 @@ void launch(Where at, void (*kernel)(Parameters...), dim3 grid, dim3 size, std::
   if (shared_bytes > largest_shared) return refuse(cudaErrorInvalidValue, text(at) + ": a block has at most 227 KB of shared memory, got " + std::to_string(shared_bytes) + " bytes");
   if (shared_bytes > shared_without_opt_in && (!opt_in.count(key) || opt_in[key] < shared_bytes))
     return refuse(cudaErrorInvalidValue, text(at) + ": more than 48 KB of shared memory (" + std::to_string(shared_bytes) + " bytes) without cudaFuncSetAttribute");
-  launched.insert(kernel_name(key));
+  launched[kernel_name(key)] = {blocks, threads, shared_bytes};
   const std::tuple<Parameters...> given(arguments...);
   const std::function<void()> body = [&] { std::apply(kernel, given); };
   std::vector<unsigned long long> sequence(blocks);
@@ -109,11 +119,12 @@ __attribute__((used, visibility("default"))) inline const char* simt_take_error(
   simt::last_error.clear(), simt::last_code = cudaSuccess;
   return taken.c_str();
 }
-// The names of the kernels that ran, a line each.
+// The last launch of every kernel, a line each: name, blocks, threads of a block, bytes of shared memory.
 __attribute__((used, visibility("default"))) inline const char* simt_launched() {
-  static std::string names;
-  names.clear();
-  for (const std::string& name : simt::launched) names += name + "\n";
-  return names.c_str();
+  static std::string lines;
+  lines.clear();
+  for (const auto& [name, l] : simt::launched) lines += name + "\t" + std::to_string(l.blocks) + "\t" + std::to_string(l.threads) + "\t" + std::to_string(l.shared_bytes) + "\n";
+  return lines.c_str();
 }
+__attribute__((used, visibility("default"))) inline void simt_forget_launches() { simt::launched.clear(); }
 }
