@@ -14,7 +14,7 @@ template <class E, bool Vectors>
 int solve(const sk::TriangleSource<E>& source, int64_t batch, int n, const sk::SymmetricOutputs<E>& out, int team) {
   using namespace sk;
   const int entries = jacobi_entries(n, Vectors);
-  auto shared = [&](int threads) { return EighTuning{team, threads, entries, long(threads / team) * entries * long(sizeof(E))}; };
+  auto shared = [&](int threads) { return eigh_block(team, threads, entries, int(sizeof(E))); };
   switch (team) {
     case 0: return eigh_of_triangle<E>(source, batch, n, out, nullptr);
     case 4: return eigh_on_teams<E, WarpTeam<4>, Vectors>(source, batch, n, out, shared(64), nullptr);
