@@ -43,7 +43,7 @@ extern "C" int eigh(int64_t double_precision, int64_t complex, const void* a, in
 
 extern "C" int eigh_table(int64_t n, int64_t entry_bytes, int64_t vectors, int64_t* tuning) {
   const sk::EighTuning t = sk::eigh_tuning(int(n), int(entry_bytes), vectors != 0);
-  const int64_t row[] = {t.team, t.threads, t.entries, t.shared_bytes};
-  for (int i = 0; i < 4; ++i) tuning[i] = row[i];
+  const int64_t row[] = {t.team, t.threads, t.matrices, t.entries, t.shared_bytes};
+  for (int i = 0; i < 5; ++i) tuning[i] = row[i];
   return sk::eigh_limits(int(entry_bytes)).block;
 }
