@@ -32,9 +32,9 @@ def eigh(A, vectors=True, upper=False, team=0, order="forward", seed=0):
 
 
 def table(n, dtype, vectors=True):
-    row = np.zeros(4, np.int64)
+    row = np.zeros(5, np.int64)
     largest = kernels().call("eigh_table", n, np.dtype(dtype).itemsize, vectors, row)
-    return dict(zip(("team", "threads", "entries", "shared_bytes"), row.tolist(), strict=True)), largest
+    return dict(zip(("team", "threads", "matrices", "entries", "shared_bytes"), row.tolist(), strict=True)), largest
 
 
 def random_hermitian(batch, n, dtype, seed=0):

@@ -1,44 +1,36 @@
 // From a size to a kernel of the symmetric solver, and its grid.
 #pragma once
-#include <algorithm>
 #include <type_traits>
 #include <utility>
 
 #include "eigh.h"
+#include "launch.h"
 #include "team_eigh.cuh"
 #include "thread_eigh.cuh"
 
 namespace sk {
 
-// Blocks for `units` of work: as many as run at a time, or fewer.  Their loops go over the rest.
-template <class Kernel>
-cudaError_t launch_persistent(Kernel* kernel, int threads, long shared_bytes, int64_t units, int& blocks) {
-  int device = 0, processors = 0, resident = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  if (error == cudaSuccess && shared_bytes > 48 * 1024) error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
-  if (error == cudaSuccess) error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, size_t(shared_bytes));
-  blocks = int(std::min<int64_t>(units, int64_t(processors) * std::max(resident, 1)));
-  return error;
-}
-
 template <class E, class Team, bool Vectors>
 cudaError_t eigh_on_teams(const TriangleSource<E>& source, int64_t batch, int n, const SymmetricOutputs<E>& out, const EighTuning& tuning, cudaStream_t stream) {
   auto* kernel = eigh_team_kernel<E, Team, Vectors>;
-  const int matrices = std::max(1, tuning.threads / tuning.team);
-  const long shared = tuning.shared_bytes + Team::shared_bytes;
+  EighTuning with_team = tuning;
+  with_team.shared_bytes += Team::shared_bytes;
+  Device device;
   int blocks = 0;
-  const cudaError_t error = launch_persistent(kernel, tuning.threads, shared, (batch + matrices - 1) / matrices, blocks);
+  cudaError_t error = device.query();
+  if (error == cudaSuccess) error = persistent_grid(kernel, with_team, batch, device, blocks);
   if (error != cudaSuccess) return error;
-  SK_LAUNCH(kernel, blocks, tuning.threads, shared, stream, source, batch, n, out);
+  SK_LAUNCH(kernel, blocks, tuning.threads, with_team.shared_bytes, stream, source, batch, n, out);
   return cudaGetLastError();
 }
 
 template <class E, int N, bool Vectors>
 cudaError_t eigh_in_registers(const TriangleSource<E>& source, int64_t batch, const SymmetricOutputs<E>& out, const EighTuning& tuning, cudaStream_t stream) {
   auto* kernel = eigh_thread_kernel<E, N, Vectors>;
+  Device device;
   int blocks = 0;
-  const cudaError_t error = launch_persistent(kernel, tuning.threads, tuning.shared_bytes, (batch + tuning.threads - 1) / tuning.threads, blocks);
+  cudaError_t error = device.query();
+  if (error == cudaSuccess) error = persistent_grid(kernel, tuning, batch, device, blocks);
   if (error != cudaSuccess) return error;
   SK_LAUNCH(kernel, blocks, tuning.threads, tuning.shared_bytes, stream, source, batch, out);
   return cudaGetLastError();

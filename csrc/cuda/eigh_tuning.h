@@ -17,9 +17,14 @@ constexpr EighLimits eigh_limits(int entry_bytes) {
 struct EighTuning {
   int team;          // threads of a matrix; 1: it stands in registers
   int threads;       // of a block
+  int matrices;      // of a block, at a time
   int entries;       // in shared memory, of one matrix
-  long shared_bytes;  // of a block, without what the team itself needs
+  int shared_bytes;  // of a block, without what the team itself needs
 };
+
+constexpr EighTuning eigh_block(int team, int threads, int entries, int entry_bytes) {
+  return {team, threads, threads / team, entries, threads / team * entries * entry_bytes};
+}
 
 // Of a matrix on a team: triangle, eigenvectors as rows, rotations.
 constexpr SK_HD int jacobi_entries(int n, bool vectors) { return Triangle<float>::size(n) + (vectors ? n * n : 0) + 2 * ((n + 1) / 2); }
@@ -28,15 +33,12 @@ constexpr SK_HD int staged_entries(int n, bool vectors) { return (vectors ? n + 
 
 constexpr EighTuning eigh_tuning(int n, int entry_bytes, bool vectors) {
   const EighLimits limits = eigh_limits(entry_bytes);
-  if (n <= limits.thread) {
-    const int threads = 128, entries = staged_entries(n, vectors);
-    return {1, threads, entries, long(threads) * entries * entry_bytes};
-  }
+  if (n <= limits.thread) return eigh_block(1, 128, staged_entries(n, vectors), entry_bytes);
   const int entries = jacobi_entries(n, vectors);
-  if (n > limits.warp) return {n <= 64 ? 128 : 256, n <= 64 ? 128 : 256, entries, long(entries) * entry_bytes};
   // Half as many lanes as rows: each finds one rotation of a round, and neighbouring teams fill the warp.
-  const int team = n <= 8 ? 4 : n <= 16 ? 8 : 16, threads = 64;
-  return {team, threads, entries, long(threads / team) * entries * entry_bytes};
+  if (n <= limits.warp) return eigh_block(n <= 8 ? 4 : n <= 16 ? 8 : 16, 64, entries, entry_bytes);
+  const int threads = n <= 64 ? 128 : 256;
+  return eigh_block(threads, threads, entries, entry_bytes);
 }
 
 }  // namespace sk

@@ -19,9 +19,10 @@ struct Device {
   }
 };
 
-// A persistent grid: as many blocks as run at once, or as there is work for.  Lets the kernel have its shared memory.
-template <class Kernel>
-cudaError_t persistent_grid(Kernel* kernel, const Tuning& t, int64_t batch, const Device& device, int& blocks) {
+// A persistent grid: as many blocks as run at once, or as there is work for.  Lets the kernel have its shared memory.  Table: threads,
+// matrices and shared_bytes of a block.
+template <class Kernel, class Table>
+cudaError_t persistent_grid(Kernel* kernel, const Table& t, int64_t batch, const Device& device, int& blocks) {
   cudaError_t error = cudaSuccess;
   if (t.shared_bytes > 48 * 1024) error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, t.shared_bytes);
   int resident = 0;

@@ -14,7 +14,7 @@ template <class E, bool Vectors>
 int solve(const sk::TriangleSource<E>& source, int64_t batch, int n, const sk::SymmetricOutputs<E>& out, int team) {
   using namespace sk;
   const int entries = jacobi_entries(n, Vectors);
-  auto shared = [&](int threads) { return EighTuning{team, threads, entries, long(threads / team) * entries * long(sizeof(E))}; };
+  auto shared = [&](int threads) { return eigh_block(team, threads, entries, int(sizeof(E))); };
   switch (team) {
     case 0: return eigh_of_triangle<E>(source, batch, n, out, nullptr);
     case 4: return eigh_on_teams<E, WarpTeam<4>, Vectors>(source, batch, n, out, shared(64), nullptr);
@@ -43,7 +43,7 @@ extern "C" int eigh(int64_t double_precision, int64_t complex, const void* a, in
 
 extern "C" int eigh_table(int64_t n, int64_t entry_bytes, int64_t vectors, int64_t* tuning) {
   const sk::EighTuning t = sk::eigh_tuning(int(n), int(entry_bytes), vectors != 0);
-  const int64_t row[] = {t.team, t.threads, t.entries, t.shared_bytes};
-  for (int i = 0; i < 4; ++i) tuning[i] = row[i];
+  const int64_t row[] = {t.team, t.threads, t.matrices, t.entries, t.shared_bytes};
+  for (int i = 0; i < 5; ++i) tuning[i] = row[i];
   return sk::eigh_limits(int(entry_bytes)).block;
 }

@@ -16,7 +16,7 @@ struct Batch {
 };
 
 sk::EighTuning of_team(int n, int team, int threads, int bytes) {
-  return {team, threads, sk::jacobi_entries(n, true), long(threads / team) * sk::jacobi_entries(n, true) * bytes};
+  return sk::eigh_block(team, threads, sk::jacobi_entries(n, true), bytes);
 }
 
 }  // namespace
