@@ -29,7 +29,9 @@ class Results(NamedTuple):
     info: np.ndarray
 
 
-def eig(A: np.ndarray, mapping: Mapping, vectors: bool = True, left: bool = True, right: bool = True, balanced: bool = True, order: str = "forward", seed: int = 0, blocks: int = 2) -> Results:
+def eig(
+    A: np.ndarray, mapping: Mapping, vectors: bool = True, left: bool = True, right: bool = True, balanced: bool = True, order: str = "forward", seed: int = 0, blocks: int = 2
+) -> Results:
     """``A (batch, n, n)``, contiguous; what is not written stays NaN, or -1 in ``info``."""
     batch, n = A.shape[:2]
     # few kernels a library: each takes seconds to compile
