@@ -10,7 +10,7 @@
 // branches on data: every lane takes every step of the whole matrix.  Without, tests that some lane must pass cut scans
 // and sweeps short.  The operations on a lane are the same, to the bit.
 #pragma once
-#include "francis_start.h"
+#include "window_shifts.h"
 
 namespace sk {
 
@@ -189,7 +189,8 @@ SK_HD L francis_iterations(Tile<L> h, Tile<L> zt, Reflector3<L>* r, Tile<L> home
       exceptional_shifts(home, state);
       st.h11 = state.h11, st.h12 = state.h12, st.h21 = state.h21, st.h22 = state.h22;
     }
-    const Shifts<L> shifts = double_shift(st);
+    Shifts<L> shifts = double_shift(st);
+    if (n <= 4) shift_small_windows(h, st, active, shifts);
     const int top = N > 0 ? 0 : lowest_row(st.lo, active, n);
     const Bulge<L> bulge = start_bulge<N>(h, st, shifts, top);
     if (N > 0) {

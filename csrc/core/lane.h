@@ -9,6 +9,7 @@
 //   lane_pow2_floor(a)                        the largest power of two <= |a|, for normal a (mantissa bits cleared)
 //   lane_pow2_inverse(p)                      1 / p for a power of two whose inverse is normal
 //   lane_ldexp(a, n)                          a 2^n for an integer |n| < 2^20; a and the result are normal
+//   lane_cbrt_estimate(a)                     the cube root within 4 % for normal a > 0
 //   lane_hmax(a), lane_hmin(a) -> real        over the W matrices: the bounds of a union of windows
 //   part_t<L>, parts_v<L>, lane_part(a, u), lane_set_part(a, u, x)    a lane value as parts of one register each, for throughput-bound loops
 //   lane_get(a, w), lane_set(a, w, x)         one matrix of the group, for rare paths (permutation, exceptional shifts)
@@ -142,6 +143,21 @@ SK_HD double lane_ldexp(double a, double n) {
   memcpy(&power, &n, sizeof power);
   bits += power << 52;
   memcpy(&a, &bits, sizeof a);
+  return a;
+}
+// A third of the bits, as an integer, is a third of the logarithm but for what completes the exponent's bias.
+SK_HD float lane_cbrt_estimate(float a) {
+  uint32_t u;
+  memcpy(&u, &a, sizeof u);
+  u = ((u >> 14) * 21845u >> 2) + 0x2a508000u;
+  memcpy(&a, &u, sizeof a);
+  return a;
+}
+SK_HD double lane_cbrt_estimate(double a) {
+  uint64_t u;
+  memcpy(&u, &a, sizeof u);
+  u = ((u >> 32) * 21845u << 16) + 0x2a9f800000000000ull;
+  memcpy(&a, &u, sizeof a);
   return a;
 }
 SK_HD float lane_part(float a, int) { return a; }
