@@ -17,6 +17,8 @@ EIGHT = Mapping(8, 64)  # two warps of four teams
 BLOCKS = Mapping(BLOCK, 64, "z_global")
 OTHERS = (Mapping(4, 32), Mapping(16, 32), Mapping(32, 64), Mapping(BLOCK, 32, "shared"), BLOCKS, Mapping(BLOCK, 64, "global"))
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+# every further size of team is another library to compile
+quick_dtypes = pytest.mark.parametrize("dtype", [pytest.param(d, marks=[] if d in (np.float32, np.complex128) else pytest.mark.slow) for d in DTYPES])
 
 
 def random_batch(batch: int, n: int, dtype: type, seed: int = 0) -> np.ndarray:
@@ -64,7 +66,7 @@ def test_lapack_types(dtype):
             assert_same(r, eig(A, BLOCKS))
 
 
-@each_dtype
+@quick_dtypes
 def test_the_size_of_the_team_and_the_order_of_threads_change_no_bit(dtype):
     for n in (1, 2, 3, 8, 9, 17):
         A = random_batch(7, n, dtype)
@@ -80,7 +82,7 @@ def test_the_size_of_the_team_and_the_order_of_threads_change_no_bit(dtype):
             assert_same(r, eig(A, BLOCKS, order=order, seed=n))
 
 
-@each_dtype
+@quick_dtypes
 @pytest.mark.parametrize("n", [31, 32, 33, 64])
 def test_larger(n, dtype):
     A = random_batch(3, n, dtype)
@@ -99,8 +101,7 @@ def test_largest(n, dtype):
     mapping = Mapping(BLOCK, 128, "global" if dtype == np.complex128 else "z_global")
     r = eig(A, mapping)
     assert_accurate(A, r, names=names)
-    for order in ("reverse", "random"):
-        assert_same(r, eig(A[:1], mapping, order=order), slice(0, 1)) if order == "reverse" else None
+    assert_same(Results(*(x[:1] for x in r)), eig(A[:1], mapping, order="reverse"))
 
 
 @pytest.mark.slow

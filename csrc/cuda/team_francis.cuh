@@ -79,6 +79,7 @@ __device__ __forceinline__ void francis_sweep(const Team& team, Tile<T> h, bool 
     for (int i = 0; i < 3; ++i) w[i][0] = h(first + i, first), w[i][1] = h(first + i, first + 1);
   }
   Reflector3<T> q = reflector3(bulge.v1, bulge.v2, bulge.v3, active, beta);
+  team.sync();  // the search for the first row has read what is written now
   if (active && first > lo && share.mine()) h(first, first - 1) = h(first, first - 1) * (T(1) + q.minus_t1);
   int k = first;
   while (team.together(active && k + 2 <= hi)) {
