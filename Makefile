@@ -29,7 +29,11 @@ $(VENV)/.native: $(VENV)/.installed $(SOURCES)
 
 # test: everything that needs no GPU, a worker per core
 test: build $(VENV)/.complete
-	$(PY) -m pytest -q -m "not gpu" --durations=10 -n auto --dist loadfile
+	$(PY) -m pytest -q -m "not gpu and not thorough" --durations=10 -n auto --dist loadfile
+
+# test-thorough: the tests that `make test` leaves out for their length, one after the other
+test-thorough: build $(VENV)/.complete
+	$(PY) -m pytest -q -m "thorough and not gpu" --durations=10
 
 # test-gpu: every test on the GPU, streams, graph capture, compute-sanitizer where it is installed; fails where there is no GPU
 test-gpu: build $(VENV)/.complete
@@ -62,4 +66,4 @@ wheel: build
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built $(VENV)/.native
 
-.PHONY: build demo test test-gpu bench bench-gpu lint wheel clean
+.PHONY: build demo test test-thorough test-gpu bench bench-gpu lint wheel clean

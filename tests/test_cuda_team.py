@@ -18,7 +18,7 @@ BLOCKS = Mapping(BLOCK, 64, "z_global")
 OTHERS = (Mapping(4, 32), Mapping(16, 32), Mapping(32, 64), Mapping(BLOCK, 32, "shared"), BLOCKS, Mapping(BLOCK, 64, "global"))
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 # every further size of team is another library to compile
-quick_dtypes = pytest.mark.parametrize("dtype", [pytest.param(d, marks=[] if d in (np.float32, np.complex128) else pytest.mark.slow) for d in DTYPES])
+quick_dtypes = pytest.mark.parametrize("dtype", [pytest.param(d, marks=[] if d in (np.float32, np.complex128) else pytest.mark.thorough) for d in DTYPES])
 
 
 def random_batch(batch: int, n: int, dtype: type, seed: int = 0) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_larger(n, dtype):
     np.testing.assert_array_equal(eig(A, Mapping(BLOCK, 128, "shared"), vectors=False).eigenvalues, r.eigenvalues)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @each_dtype
 @pytest.mark.parametrize("n", [65, 127, 128])
 def test_largest(n, dtype):
@@ -104,7 +104,7 @@ def test_largest(n, dtype):
     assert_same(Results(*(x[:1] for x in r)), eig(A[:1], mapping, order="reverse"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @each_dtype
 @pytest.mark.parametrize("n", [31, 32, 33, 64])
 def test_lapack_types_of_larger_sizes(n, dtype):

@@ -222,7 +222,7 @@ def test_compute_sanitizer(tool):
     assert done.returncode == 0, done.stdout[-5000:]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_benchmark_runs_dry(tmp_path):
     csv = tmp_path / "gpu.csv"
     command = [sys.executable, "benchmarks/gpu.py", "--dry-run", "--filter", "^eig(valsh)? float32 n=3$", "--csv", str(csv)]

@@ -84,7 +84,7 @@ def test_a_warp_takes_the_steps_of_its_longest_lane():
     assert executed.per_warp(counts, [Counter(simple=10), Counter(root=1)]) == {"simple": 90.0, "division": 0.0, "root": 1.0}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_counts_of_a_known_kernel():
     """Row sums: a lane adds 4 of 100 numbers (3 in some lanes), then 5 times what the others have; 4 warps."""
     script = """

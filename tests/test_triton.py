@@ -55,7 +55,7 @@ def test_build_info_says_whether_triton_is_there(monkeypatch):
 # Resources
 
 
-@pytest.mark.parametrize("architecture", [pytest.param(a, marks=[] if a == 90 else pytest.mark.slow) for a in ARCHITECTURES])
+@pytest.mark.parametrize("architecture", [pytest.param(a, marks=[] if a == 90 else pytest.mark.thorough) for a in ARCHITECTURES])
 @pytest.mark.parametrize("case", CASES)
 def test_resources(case, architecture):
     """Compiled at all, for one (`break`, a missing type or an intrinsic of the interpreter alone show here), and within the table."""

@@ -21,7 +21,7 @@ from spectral_kernels.reference.householder import householder_core
 
 
 @dtypes
-@pytest.mark.parametrize("m, n", [(1, 5), (2, 9), (3, 17), (4, 5), pytest.param(4, 64, marks=pytest.mark.slow), (3, 2)])
+@pytest.mark.parametrize("m, n", [(1, 5), (2, 9), (3, 17), (4, 5), pytest.param(4, 64, marks=pytest.mark.thorough), (3, 2)])
 def test_against_dense(interpreted, m, n, dtype):
     kinds = [make(m, n) for name, make in HOUSEHOLDER.items() if m <= n or name != "orthogonal"]
     beta, k = (torch.cat(x).to(dtype) for x in zip(*kinds, strict=True))
@@ -34,7 +34,7 @@ def test_against_dense(interpreted, m, n, dtype):
         assert distance(found, core) <= 20 * n * eps(dtype) * size * condition + 1e-7 * (condition > 1e6)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_hard_small_matrices(tmp_path):
     """All of LAPACK's types, the adversarial ones, and entries over 20 orders of magnitude: normwise backward stable."""
     environment = os.environ | {"TRITON_INTERPRET": "1", "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
@@ -79,7 +79,7 @@ def test_strides_broadcasting_and_empty(interpreted):
         interpreted("householder_eigvals", torch.rand(3), torch.rand(2, 4))
 
 
-@pytest.mark.parametrize("m, dtype", [(2, torch.float64), (3, torch.float32), pytest.param(4, torch.float64, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("m, dtype", [(2, torch.float64), (3, torch.float32), pytest.param(4, torch.float64, marks=pytest.mark.thorough)], ids=str)
 def test_sketch(interpreted, m, dtype):
     n, kind = 7, dtype.to_complex()
     alpha, beta, k = 1 - 2 * rand(2, 40, dtype=dtype), 2 * rand(2, 40, m, dtype=dtype), unit(randn(2, 40, m, n, dtype=dtype))

@@ -22,7 +22,7 @@ def cases(n, dtype, batch=3, names=SIGNED):
 
 
 @dtypes
-@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, pytest.param(17, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, pytest.param(17, marks=pytest.mark.thorough)])
 def test_values(interpreted, n, dtype):
     d, b, c = cases(n, dtype)
     w, origin, offset = interpreted("secular", d, b * c)
@@ -33,7 +33,7 @@ def test_values(interpreted, n, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("n", [33, pytest.param(130, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [33, pytest.param(130, marks=pytest.mark.thorough)])
 def test_values_of_large_matrices(interpreted, n, dtype):
     d, b, c = cases(n, dtype, 1, ["kda", "four values"])
     w, exact = interpreted("secular", d, b * c)[0], reference.secular(d.double(), (b * c).double())[0]
@@ -46,7 +46,7 @@ def test_roots_solve_the_equation(interpreted, dtype):
     check_roots(d, b * c, *interpreted("secular", d, b * c)[1:])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_light_pole_beside_heavy_ones(interpreted):
     d = torch.tensor([[1e-160, 1e-79, 0.33, 0.5], [1e-247, 1e-176, 0.64, 0.72], [0.4, 0.4 + 1e-15, 0.5, 0.6]], dtype=torch.float64)
     p = torch.tensor([[0.5, 1e-150, 0.5, 0.5], [0.8, 1e-162, 0.8, 0.6], [0.5, 1e-40, 0.1, 0.1]], dtype=torch.float64)
@@ -55,7 +55,7 @@ def test_light_pole_beside_heavy_ones(interpreted):
 
 
 @dtypes
-@pytest.mark.parametrize("n", [1, 2, 3, 7, pytest.param(17, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [1, 2, 3, 7, pytest.param(17, marks=pytest.mark.thorough)])
 def test_vectors(interpreted, n, dtype):
     d, b, c = cases(n, dtype)
     w, V, U, info = interpreted("secular_eig", d, b, c, True, True)

@@ -27,12 +27,13 @@ struct Limits {
   int thread, team, block;
 };
 
-// [complex][float64][vectors].  `thread` ends where nvcc needs a stack or spills for sm_80, sm_90 or sm_100.
-constexpr Limits limits_of[2][2][2] = {
-    {{{8, 64, 128}, {8, 64, 128}}, {{8, 64, 128}, {5, 64, 128}}},
-    {{{8, 64, 128}, {6, 64, 128}}, {{6, 48, 128}, {4, 48, 128}}},
+// [complex][float64].  `thread` ends where nvcc needs a stack or spills for sm_80, sm_90 or sm_100 with eigenvectors; the same without, since a
+// thread and a team add in different orders, and eigenvalues are the same bits with and without vectors.
+constexpr Limits limits_of[2][2] = {
+    {{8, 64, 128}, {5, 64, 128}},
+    {{6, 64, 128}, {4, 48, 128}},
 };
-constexpr Limits limits(const Problem& p) { return limits_of[p.components - 1][p.real_bytes == 8][p.vectors]; }
+constexpr Limits limits(const Problem& p) { return limits_of[p.components - 1][p.real_bytes == 8]; }
 
 struct Tuning {
   Mapping mapping;

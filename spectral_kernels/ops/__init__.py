@@ -6,7 +6,8 @@ CUDA tensors take the kernels of ``triton``; what serves every other device is t
 
 from __future__ import annotations
 
-from spectral_kernels._load import load_cpu, load_cuda
+from spectral_kernels.ops._library import CPU_ISA as CPU_ISA
+from spectral_kernels.ops._library import CUDA_BUILT as CUDA_BUILT
 from spectral_kernels.ops._library import differentiated as differentiated
 from spectral_kernels.ops.attention import attention_lse as attention_lse
 from spectral_kernels.ops.closed_forms import diagonal_eigvals as diagonal_eigvals
@@ -30,6 +31,3 @@ from spectral_kernels.ops.sketch import sketch_rank_one as sketch_rank_one
 from spectral_kernels.ops.sketch import sketch_secular as sketch_secular
 from spectral_kernels.ops.sketch import sketch_tables as sketch_tables
 from spectral_kernels.ops.sketch import sketch_zero_order_hold as sketch_zero_order_hold
-
-CPU_ISA = load_cpu()
-CUDA_BUILT = load_cuda()

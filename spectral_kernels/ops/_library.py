@@ -11,7 +11,10 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
 from spectral_kernels import autograd, triton
+from spectral_kernels._load import load_cpu, load_cuda
 
+CPU_ISA = load_cpu()
+CUDA_BUILT = load_cuda()
 library = torch.library.Library("spectral_kernels", "DEF")
 
 
@@ -42,8 +45,8 @@ def differentiated(*tensors: Tensor) -> bool:
 
 
 def serve(op: Any, definition: Callable[..., Any]) -> None:
-    """``definition`` serves every device without a kernel for ``op``; CUDA tensors take the Triton kernel where there is one, Triton is there, and
-    it serves their size.
+    """``definition`` serves every device without a kernel for ``op``; CUDA tensors take the kernel of the extension where it has one, else the Triton
+    kernel where there is one, Triton is there, and it serves their size.
     """
     name = op.name().partition("::")[2]
     library.impl(name, definition, "CompositeExplicitAutograd")
@@ -52,7 +55,7 @@ def serve(op: Any, definition: Callable[..., Any]) -> None:
         result = triton.launcher(name)(*args) if triton.available() else NotImplemented
         return definition(*args) if result is NotImplemented else result
 
-    if name in triton.LAUNCHERS:
+    if name in triton.LAUNCHERS and not torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CUDA"):
         library.impl(name, on_cuda, "CUDA")
 
 
