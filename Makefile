@@ -12,8 +12,8 @@ build: $(VENV)/.built
 # torch alone with its dependencies (a CUDA build brings its libraries); the rest as pinned, nothing beside the pins
 $(VENV)/.installed: requirements-dev.txt
 	test -x $(PY) || python3 -m venv $(VENV)
-	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements-dev.txt torch
-	sed '/^# tests:/,$$d' requirements-dev.txt | $(PIP) install --no-deps -r /dev/stdin
+	$(PIP) install --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements-dev.txt torch
+	sed '/^# tests:/,$$d' requirements-dev.txt | $(PIP) install --no-compile --no-deps -r /dev/stdin
 	touch $@
 $(VENV)/.complete: $(VENV)/.installed
 	$(PIP) install --no-deps -r requirements-dev.txt
@@ -24,7 +24,7 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES)
 
 # only the kernels of this machine's instruction set: enough for the demo, a third of the time
 $(VENV)/.native: $(VENV)/.installed $(SOURCES)
-	$(MAKE) --question $(VENV)/.built || SPECTRAL_ISAS=native $(PIP) install --no-deps --no-build-isolation --editable .
+	$(MAKE) --question $(VENV)/.built || SPECTRAL_ISAS=native SPECTRAL_CUDA=0 $(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 # test: everything that needs no GPU, a worker per core
@@ -39,13 +39,12 @@ test-thorough: build $(VENV)/.complete
 test-gpu: build $(VENV)/.complete
 	$(PY) -m pytest -q -m gpu --require-gpu
 
-# demo: a quick benchmark on this machine, then the eigenvalues of a trained GRU while it reads English words (figure in build/demo)
+# demo: the spectra of three trained models on real input, and the page about them (build/demo/report.html)
 demo: $(VENV)/.native
-	$(PY) -m spectral_kernels bench --quick
-	$(PY) demo/gru_words.py
+	$(PY) demo
 
 # bench-gpu: the dense solvers on a GPU against all who solve the same: CSV, table and figure; fails where there is no GPU
-bench-gpu: build
+bench-gpu: build $(VENV)/.complete
 	$(PY) benchmarks/gpu.py
 
 # lint: style and types
@@ -54,7 +53,7 @@ lint: $(VENV)/.complete
 	$(PY) -m mypy
 
 # bench: accuracy gate, then every benchmark against its opponents; CSV, table and figure in benchmarks/results
-bench: build
+bench: build $(VENV)/.complete
 	$(PY) benchmarks/run.py
 
 # wheel: one wheel for Python >= 3.10 and torch >= 2.10, into dist/

@@ -1,9 +1,9 @@
-"""The demo's job on a few words: the trained model pronounces them, and its Jacobians are those of torch's own cell."""
+"""The demo's job on a part of its input: the trained models do what they were trained for, and the spectra are theirs."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -13,34 +13,42 @@ import torch
 
 import spectral_kernels as sk
 
-try:
-    importlib.metadata.distribution("g2p_en")
-except importlib.metadata.PackageNotFoundError:
-    pytest.skip("g2p_en, whose checkpoint the demo reads, is not installed", allow_module_level=True)
+for package in ("g2p_en", "typeseg", "microformer-mgm", "transformers"):
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{package}, which the demo reads, is not installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def demo():
-    spec = importlib.util.spec_from_file_location("gru_words", Path(__file__).parents[1] / "demo" / "gru_words.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    """The demo's modules by name."""
+    folder = str(Path(__file__).parents[1] / "demo")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)
+    for name in ("words", "source_code", "microbes"):
+        sys.modules.pop(name, None)
 
 
-def test_pronounces_as_g2p_en_does(demo):
-    said, (encoder, decoder) = demo.read(["eigenvalue", "queue", "strength"])  # expected: what g2p_en's own predict returns
+@pytest.fixture(scope="module")
+def words(demo):
+    return demo("words")
+
+
+def test_pronounces_as_g2p_en_does(words):
+    said, (encoder, decoder) = words.read(["eigenvalue", "queue", "strength"])  # expected: what g2p_en's own predict returns
     assert said == ["AY1 G AH0 N V OW2 L", "K Y UW1", "S T R EH1 NG K TH"]
-    assert encoder.symbols == [*"eigenvalue", "</s>", *"queue", "</s>", *"strength", "</s>"]
-    assert decoder.symbols == [s for word in said for s in (*word.split(), "</s>")]
-    assert encoder.transitions.shape == (26, 256, 256) and decoder.transitions.shape == (20, 256, 256)
+    assert encoder.symbols == [[*word, "</s>"] for word in ("eigenvalue", "queue", "strength")]
+    assert decoder.symbols == [[*word.split(), "</s>"] for word in said]
+    assert encoder.transitions.shape == (3, 11, 256, 256) and encoder.transitions.valid.sum(1).tolist() == [11, 6, 9]
+    assert decoder.transitions.shape == (3, 8, 256, 256) and decoder.transitions.valid.sum(1).tolist() == [8, 4, 8]
 
 
-def test_jacobians_are_those_of_torchs_cell(demo):
-    gru, *_ = demo.load()
-    letters, _ = demo.spell(["horizon"])
-    _, (reading, _) = demo.read(["horizon"])
+def test_jacobians_are_those_of_torchs_cell(words):
+    gru, *_ = words.load()
+    letters, _ = words.spell(["horizon"])
+    _, (reading, _) = words.read(["horizon"])
     h = torch.zeros(256)
     for t, letter in enumerate(letters[0]):
 
@@ -48,13 +56,13 @@ def test_jacobians_are_those_of_torchs_cell(demo):
             return torch.gru_cell(x[None], h[None], *gru[1:])[0]
 
         expected = torch.autograd.functional.jacobian(step, h)
-        assert float((reading.transitions[t].dense() - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+        assert float((reading.transitions[0, t].dense() - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
         h = step(h)
 
 
-def test_spectral_radius_of_the_trained_gru(demo):
+def test_spectral_radius_of_the_trained_gru(words):
     """Measured in float64 by numpy: the encoder holds its state at rho close to 1; the decoder starts there and exceeds it."""
-    _, readings = demo.read(["stable"])
+    _, readings = words.read(["stable"])
     for reading, low, high in zip(readings, (0.99, 0.99), (1.15, 1.6), strict=True):
         exact = np.abs(np.linalg.eigvals(reading.transitions.dense().double().numpy())).max(-1)
         rho = reading.transitions.spectral_radius().numpy()
@@ -62,20 +70,31 @@ def test_spectral_radius_of_the_trained_gru(demo):
     assert torch.equal(readings[0].transitions.spectral_radius(), sk.transitions.spectral_radius(readings[0].transitions.eigvals()))
 
 
-def test_prints_the_tables_and_writes_the_figure(demo, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["gru_words.py", "--words", "queue", "letter", "--out", str(tmp_path)])
-    demo.main()
-    printed = capsys.readouterr().out
-    assert "K Y UW1" in printed and "encoder, 'queue' symbol by symbol" in printed and "decoder, dh_t/dh_(t-1) by step t, over 2 words" in printed
-    assert "nan" not in printed.split()
-    assert (tmp_path / "gru_words.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_shares_are_those_of_half_open_bins(demo):
-    w = torch.tensor([0.0, 0.05, -0.5, 0.9, 0.95j, 1.0, 2.0, 9.0], dtype=torch.complex128)
-    assert demo.shares(w).tolist() == [2 / 8, 0, 1 / 8, 2 / 8, 3 / 8]
-
-
-def test_refuses_what_is_no_word(demo):
+def test_refuses_what_is_no_word(words):
     with pytest.raises(ValueError, match="letters a-z, got 'Euler'"):
-        demo.read(["Euler"])
+        words.read(["Euler"])
+
+
+def test_the_mamba_tells_languages_apart(demo, capsys):
+    """And its steps give the decays that its own scan computes with; 0.57 and 0.86 are the medians of its first and last block on other sources."""
+    code = demo("source_code")
+    weights, classes = code.load()
+    run = sk.Run(buckets=code.BUCKETS)
+    text = code.text("page.css")
+    assert {classes[i] for i in code.read(run, weights, text)} == {"css"}
+    assert list(run.spectra) == [f"block {i}" for i in range(6)]
+    assert run.records["block 0"].positions == len(text) == code.LENGTH and run.spectra["block 0"].count.sum() == code.LENGTH * 256 * 16
+    first, last = (float(run.spectra[f"block {i}"].pool().median()) for i in (0, 5))
+    assert 0.5 < first < 0.65 and 0.8 < last < 0.95
+
+
+def test_the_gpt2_knows_what_lives_together(demo):
+    microbes = demo("microbes")
+    trained, initial, vocabulary = microbes.load()
+    tokens = microbes.sentences(vocabulary)
+    assert tokens.shape == (4, microbes.LENGTH + 1) and len(vocabulary) == trained.config.vocab_size
+    with sk.capture(trained) as run:
+        known = microbes.surprise(trained, tokens)
+    assert (known < 6).all() and (microbes.surprise(initial, tokens) > 8.5).all()
+    assert len(run.spectra) == 8 and all(s.count.tolist() == [4 * microbes.LENGTH] * 8 for s in run.spectra.values())
+    assert max(run.verify().values()) <= 1e-5

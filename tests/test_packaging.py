@@ -14,10 +14,11 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-PYTHON_FILES = {
+PACKAGE_FILES = {
     *(f"spectral_kernels/{p.relative_to(ROOT / 'spectral_kernels')}" for p in (ROOT / "spectral_kernels").rglob("*.py") if "api" not in p.relative_to(ROOT).parts),
     *(f"spectral_kernels/api/{p.relative_to(ROOT / 'python_api')}" for p in (ROOT / "python_api").rglob("*.py")),
     "spectral_kernels/py.typed",
+    *(f"spectral_kernels/api/report/page.{kind}" for kind in ("css", "html", "js")),
 }
 OUTSIDE = """
 import sys, torch, spectral_kernels as sk
@@ -66,8 +67,8 @@ def test_source_archive(distributions):
     with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
         members = {m.name.partition("/")[2]: m for m in archive.getmembers()}
     sources = {str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*") if p.is_file()}
-    assert sources | PYTHON_FILES | {"setup.py", "pyproject.toml", "LICENSE", "tests/conftest.py"} <= set(members)
-    assert all(members[name].isreg() for name in PYTHON_FILES)  # files, where the repository has a link
+    assert sources | PACKAGE_FILES | {"setup.py", "pyproject.toml", "LICENSE", "tests/conftest.py"} <= set(members)
+    assert all(members[name].isreg() for name in PACKAGE_FILES)  # files, where the repository has a link
 
 
 @pytest.mark.slow
@@ -76,7 +77,7 @@ def test_wheel_works_outside_the_repository(distributions, tmp_path):
     assert "-cp310-abi3-" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert {name for name in names if not name.endswith(".so")} == PYTHON_FILES
+    assert {name for name in names if not name.endswith(".so")} == PACKAGE_FILES
     assert any(name.startswith("spectral_kernels/_cpu_") for name in names)
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)

@@ -288,6 +288,17 @@ class Run:
 
         return storage.load(Path(path))
 
+    def report(self, path: str | Path, *, initial: Run | None = None, length: int | None = None) -> None:
+        """Writes a page with what the spectra say: `sk.report.write`.
+
+        Args:
+            initial: a run of the same model before training.
+            length: tokens of a sequence, from which the baseline of uniform attention follows.
+        """
+        from spectral_kernels.api.report import Study, write  # stands on this class
+
+        write(path, Study.of(self, initial=initial, length=length))
+
 
 def _nan_last(error: float) -> float:
     return float("inf") if error != error else error

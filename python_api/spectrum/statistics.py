@@ -98,6 +98,11 @@ class Statistics:
         return self.counts[..., 0]
 
     @property
+    def one(self) -> Tensor:
+        """``|lambda| = 1`` exactly, as the delta rules have it."""
+        return self.counts[..., layout.ONE]
+
+    @property
     def unstable(self) -> Tensor:
         """``|lambda| > 1``."""
         return self.counts[..., layout.ONE + 1 : layout.BINS].sum(-1)
