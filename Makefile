@@ -24,14 +24,18 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES)
 
 # only the kernels of this machine's instruction set: enough for the demo, a third of the time
 $(VENV)/.native: $(VENV)/.installed $(SOURCES)
-	$(MAKE) --question $(VENV)/.built || SPECTRAL_ISAS=native $(PIP) install --no-deps --no-build-isolation --editable .
+	$(MAKE) --question $(VENV)/.built || SPECTRAL_ISAS=native SPECTRAL_CUDA=0 $(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 # test: everything that needs no GPU, a worker per core
 test: build $(VENV)/.complete
-	$(PY) -m pytest -q -m "not gpu" --durations=10 -n auto --dist loadfile
+	$(PY) -m pytest -q -m "not gpu and not thorough" --durations=10 -n auto --dist loadfile
 
-# test-gpu: the tests that need a GPU; fails where there is none
+# test-thorough: the tests that `make test` leaves out for their length, one after the other
+test-thorough: build $(VENV)/.complete
+	$(PY) -m pytest -q -m "thorough and not gpu" --durations=10
+
+# test-gpu: every test on the GPU, streams, graph capture, compute-sanitizer where it is installed; fails where there is no GPU
 test-gpu: build $(VENV)/.complete
 	$(PY) -m pytest -q -m gpu --require-gpu
 
@@ -39,7 +43,7 @@ test-gpu: build $(VENV)/.complete
 demo: $(VENV)/.native
 	$(PY) demo
 
-# bench-gpu: eigenvalues of matrices that live on a GPU, against torch there; fails where there is none
+# bench-gpu: the dense solvers on a GPU against all who solve the same: CSV, table and figure; fails where there is no GPU
 bench-gpu: build $(VENV)/.complete
 	$(PY) benchmarks/gpu.py
 
@@ -61,4 +65,4 @@ wheel: build
 clean:
 	rm -rf build dist *.egg-info spectral_kernels/*.so $(VENV)/.built $(VENV)/.native
 
-.PHONY: build demo test test-gpu bench bench-gpu lint wheel clean
+.PHONY: build demo test test-thorough test-gpu bench bench-gpu lint wheel clean

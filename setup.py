@@ -3,8 +3,9 @@
 One CPU extension per instruction set, from the same sources; `spectral_kernels/_load.py` picks one at import.  The LibTorch
 stable ABI and the limited Python API give one wheel for Python >= 3.10 and torch >= 2.10.
 
-Environment: ``SPECTRAL_ISAS`` (a subset of the instruction sets, e.g. ``avx512``, or ``native``, for a quick build) and
-``SPECTRAL_CUDA`` (``auto``: the CUDA extension where nvcc is found; ``1``: always; ``0``: never).
+Environment: ``SPECTRAL_ISAS`` (a subset of the instruction sets, e.g. ``avx512``, or ``native``, for a quick build),
+``SPECTRAL_CUDA`` (``auto``: the CUDA extension where nvcc is found; ``1``: always; ``0``: never) and ``SPECTRAL_CUDA_ARCHS`` (which GPUs
+it is compiled for, the oldest first; others, from the oldest on, compile at run time).
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ X86_ISAS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
 }
 ISAS = X86_ISAS if platform.machine() in {"x86_64", "AMD64"} else {"default": []}
-CUDA_ARCHITECTURES = ("80", "90", "100")
+CUDA_ARCHS = ("80", "90", "100")
 # No fast-math; products are contracted only where the source says lane_fma, so that every lane width gives the same bits.
 COMMON = [
     "-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-Wno-ignored-attributes",
     "-Wno-parentheses", "-Wno-maybe-uninitialized", "-Wno-uninitialized",  # `!` on masks; gcc 12 about its own AVX-512 headers
 ]
-NVCC = ["-O3", "-std=c++17", "-fmad=false", *(f"-gencode=arch=compute_{a},code=sm_{a}" for a in CUDA_ARCHITECTURES)]
+# As for the CPU: -fmad=false contracts nothing.
+NVCC = ["-O3", "-std=c++17", "-fmad=false", "-Xcompiler=-fvisibility=hidden"]
 MACROS = [("TORCH_TARGET_VERSION", "0x020a000000000000"), ("Py_LIMITED_API", "0x030A0000")]
 MODULE = "csrc/cpu/module.cpp"
 
@@ -60,6 +62,15 @@ def cuda_home() -> Path | None:
     usual = [*([Path(nvcc).resolve().parent.parent] if nvcc else []), Path("/usr/local/cuda")]
     candidates = [Path(os.environ["CUDA_HOME"])] if os.environ.get("CUDA_HOME") else usual
     return next((home for home in candidates if (home / "bin" / "nvcc").is_file() and (home / "include" / "cuda_runtime.h").is_file()), None)
+
+
+def wanted_archs() -> list[str]:
+    """nvcc's flags for the architectures that ``SPECTRAL_CUDA_ARCHS`` names, and for those to come."""
+    archs = [arch.strip() for arch in os.environ.get("SPECTRAL_CUDA_ARCHS", "").split(",") if arch.strip()] or list(CUDA_ARCHS)
+    if bad := [arch for arch in archs if not arch.rstrip("abcdef").isdigit()]:
+        raise SystemExit(f"SPECTRAL_CUDA_ARCHS: expected a comma-separated list such as {','.join(CUDA_ARCHS)}, got {','.join(bad)}")
+    code = ",".join([*(f"sm_{arch}" for arch in archs), f"compute_{archs[0]}"])  # the front end runs once, for the oldest
+    return [f"-gencode=arch=compute_{archs[0]},code=[{code}]"]
 
 
 def cpu_extension(isa: str) -> Extension:
@@ -91,11 +102,11 @@ def cuda_extensions() -> list[Extension]:
             "spectral_kernels._cuda",
             [*kernels, *sources("cuda/*.cpp"), MODULE],
             depends=sources("**/*.h") + sources("**/*.cuh"),
-            define_macros=[*MACROS, ("USE_CUDA", None), ("SK_MODULE_NAME", "_cuda")],
+            define_macros=[*MACROS, ("SK_MODULE_NAME", "_cuda")],
             include_dirs=[str(home / "include")],
             library_dirs=[str(home / "lib64")],
-            libraries=["cudart"],
-            extra_compile_args={"cxx": COMMON, "nvcc": NVCC},
+            libraries=["cudart_static", "rt", "dl"],  # whatever runtime torch has brought
+            extra_compile_args={"cxx": COMMON, "nvcc": [*NVCC, *wanted_archs()]},
             py_limited_api=True,
         )
     ]

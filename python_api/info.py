@@ -8,13 +8,21 @@ from pathlib import Path
 
 import torch
 
-from spectral_kernels import ops
+from spectral_kernels import ops, triton
 from spectral_kernels._version import __version__
 
 
 def build_info() -> dict[str, str]:
-    """What is inside: versions, and the instruction set of the CPU kernels in use."""
-    return {"spectral_kernels": __version__, "torch": str(torch.__version__), "cpu_isa": ops.CPU_ISA}
+    """What is inside: versions, the instruction set of the CPU kernels in use, whether the CUDA kernels were built, and the Triton whose kernels CUDA tensors take."""
+    version = triton.version()
+    has_gpu = "" if triton.available() else ", no GPU for it"
+    return {
+        "spectral_kernels": __version__,
+        "torch": str(torch.__version__),
+        "cpu_isa": ops.CPU_ISA,
+        "cuda_kernels": "built" if ops.CUDA_BUILT else "not built",
+        "triton": "none" if version is None else version + has_gpu,
+    }
 
 
 def cpu_model() -> str:

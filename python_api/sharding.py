@@ -35,13 +35,13 @@ def _register() -> None:
     from torch.distributed.tensor._op_schema import RuntimeSchemaInfo
     from torch.distributed.tensor.experimental import register_sharding
 
-    register_sharding([ops.eig, ops.eig_simd])(_batch_shardings(1, 4))
+    register_sharding([ops.eig, ops.eig_batched])(_batch_shardings(1, 4))
     register_sharding(ops.eigh)(_batch_shardings(1, 3))
     register_sharding(ops.inverse_from_left)(_batch_shardings(2, 1))
     register_sharding([ops.secular, ops.secular_complex])(_batch_shardings(2, 3, core=1))
     register_sharding(ops.secular_eig)(_batch_shardings(3, 4, core=1))
     # DTensor caches results by tensors and ints; which vectors are wanted are bools, and change the shapes of the results
-    for op in (ops.eig, ops.eig_simd, ops.eigh):
+    for op in (ops.eig, ops.eig_batched, ops.eigh):
         DTensor._op_dispatcher.sharding_propagator.op_to_schema_info[op] = RuntimeSchemaInfo(static_argnum=1)
     DTensor._op_dispatcher.sharding_propagator.op_to_schema_info[ops.secular_eig] = RuntimeSchemaInfo(static_argnum=3)
 

@@ -1,4 +1,4 @@
-"""Picks and loads the compiled CPU backend: one extension per instruction set."""
+"""Picks and loads the compiled backends: one CPU extension per instruction set, and the CUDA extension where it was built."""
 
 from __future__ import annotations
 
@@ -22,3 +22,11 @@ def load_cpu() -> str:
             importlib.import_module(name)
             return isa
     raise ImportError(f"spectral_kernels was installed without a compiled CPU backend (wanted '{wanted}'): run `make` in the checkout or reinstall the wheel")
+
+
+def load_cuda() -> bool:
+    """Loads the CUDA extension, which needs no GPU and no CUDA build of torch; False where it was not built."""
+    if importlib.util.find_spec("spectral_kernels._cuda") is None:
+        return False
+    importlib.import_module("spectral_kernels._cuda")
+    return True

@@ -21,14 +21,15 @@ class Rule(NamedTuple):
     name: str
     solve: Callable[..., Results]
     per_thread: int = 0  # fewest matrices per thread
+    op: str | None = None  # serves where the compiled extensions have a kernel of this op for the device
 
 
-def _eig_simd(A: Tensor, left: bool, right: bool, balance: bool) -> Results:
-    return torch.ops.spectral_kernels.eig_simd.default(A, left, right, balance)  # by name: `ops` stands above this module
+def _eig_batched(A: Tensor, left: bool, right: bool, balance: bool) -> Results:
+    return torch.ops.spectral_kernels.eig_batched.default(A, left, right, balance)  # by name: `ops` stands above this module
 
 
-def _eigh_simd(A: Tensor, vectors: bool, upper: bool) -> Results:
-    return torch.ops.spectral_kernels.eigh_simd.default(A, vectors, upper)
+def _eigh_batched(A: Tensor, vectors: bool, upper: bool) -> Results:
+    return torch.ops.spectral_kernels.eigh_batched.default(A, vectors, upper)
 
 
 REAL = frozenset({torch.float32, torch.float64})
@@ -38,27 +39,35 @@ LANES = 16  # beyond it a lane group must be full to beat LAPACK
 
 # solve(A, left, right, balance) -> eigenvalues, right, left, info
 DENSE_EIG = (
-    Rule("cpu", SIMD_DTYPES, ANY_BATCH, "simd", _eig_simd),
-    Rule("cpu", REAL, 512, "simd", _eig_simd, LANES),
-    Rule("cpu", SIMD_DTYPES, 256, "simd", _eig_simd, LANES),
+    Rule("cpu", SIMD_DTYPES, ANY_BATCH, "simd", _eig_batched),
+    Rule("cpu", REAL, 512, "simd", _eig_batched, LANES),
+    Rule("cpu", SIMD_DTYPES, 256, "simd", _eig_batched, LANES),
+    Rule("cuda", SIMD_DTYPES, 128, "cuda", _eig_batched, op="eig_batched"),
     Rule(None, None, None, "lapack", lapack.eig),
 )
 
 # solve(A, vectors, upper) -> eigenvalues, eigenvectors, info
 DENSE_EIGH = (
-    Rule("cpu", SIMD_DTYPES, ANY_BATCH, "simd", _eigh_simd),
-    Rule("cpu", SIMD_DTYPES, 256, "simd", _eigh_simd, LANES),
+    Rule("cpu", SIMD_DTYPES, ANY_BATCH, "simd", _eigh_batched),
+    Rule("cpu", SIMD_DTYPES, 256, "simd", _eigh_batched, LANES),
+    Rule("cuda", SIMD_DTYPES, 64, "cuda", _eigh_batched, op="eigh_batched"),
     Rule(None, None, None, "lapack", lapack.eigh),
 )
 
 TABLES: dict[str, tuple[Rule, ...]] = {"eig": DENSE_EIG, "eigh": DENSE_EIGH}
 
 
+def has_kernel(op: str, device: str) -> bool:
+    """Whether a loaded extension has a kernel of ``op`` for ``device`` (``cpu``, ``cuda``)."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(f"spectral_kernels::{op}", device.upper())
+
+
 @lru_cache(maxsize=4096)
 def rule(table: str, device: str, dtype: torch.dtype, n: int, per_thread: int = 0) -> Rule:
     """The first rule of ``TABLES[table]`` that matches, for ``per_thread`` matrices on each thread."""
     for r in TABLES[table]:
-        if r.device in (None, device) and (r.dtypes is None or dtype in r.dtypes) and (r.n_max is None or n <= r.n_max) and per_thread >= r.per_thread:
+        fits = r.device in (None, device) and (r.dtypes is None or dtype in r.dtypes) and (r.n_max is None or n <= r.n_max) and per_thread >= r.per_thread
+        if fits and (r.op is None or has_kernel(r.op, device)):
             return r
     raise LookupError(f"no rule of the table '{table}' serves {dtype} on {device}, n = {n}")
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 NAN = float("nan")
+DEVICE_BATCH = 1 << 14  # matrices that a GPU is given at a time: cuSOLVER's XsyevBatched fails at about 32 000 (pytorch #175403, jax, kornia and mjlab split too)
 T = TypeVar("T")
 
 
@@ -85,10 +86,16 @@ def _finite(A: Tensor) -> bool:
     return cmath.isfinite(A.sum().item())
 
 
+def _on_cpu(batch: Tensor) -> bool:
+    return batch.device.type == "cpu"
+
+
 def _map(function: Callable[..., T], *batches: Tensor) -> Iterator[T]:
-    """``function`` of chunks of the batches ``(b, ...)``, on all threads where the batches are on a CPU."""
+    """``function`` of chunks of the batches ``(b, ...)``: on a CPU on all threads, elsewhere at most `DEVICE_BATCH` at a time."""
     threads, count = torch.get_num_threads(), batches[0].shape[0]
-    if batches[0].device.type != "cpu" or threads == 1 or count < 2 or batches[0].numel() == 0:
+    if not _on_cpu(batches[0]):
+        return map(function, *(x.split(DEVICE_BATCH) for x in batches))
+    if threads == 1 or count < 2 or batches[0].numel() == 0:
         return map(function, *((x,) for x in batches))
     return workers(threads).map(function, *(x.tensor_split(min(4 * threads, count)) for x in batches))
 
@@ -159,7 +166,7 @@ def _eigh(A: Tensor, vectors: bool, upper: bool) -> tuple[Tensor, Tensor]:
 
 
 def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Same contract as the op ``spectral_kernels::eig_simd``; LAPACK's ``geev`` always balances."""
+    """Same contract as the op ``spectral_kernels::eig_batched``; LAPACK's ``geev`` always balances."""
     n, batch = A.shape[-1], A.shape[:-2]
     with torch._C.DisableTorchFunction():  # drop_in() must not catch torch.linalg here
         A3 = A.detach().reshape(batch.numel(), n, n)

@@ -104,7 +104,7 @@ def main(names):
             if p.dim() == 0 or not torch.isfinite(p).all():
                 torch.nn.init.normal_(p, std=0.1)
         stand_in(layer)
-        x = torch.randn(1, 8, 64)
+        x = torch.randn(1, 4, 64)
         arguments = {"v_first": None} if name == "RWKV7Attention" else {}
         consumer = vars(sys.modules[type(layer).__module__])
         before = dict(consumer)

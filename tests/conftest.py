@@ -43,3 +43,14 @@ def poisoned_allocations(monkeypatch):
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request):
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def interpreted(tmp_path_factory):
+    """`triton_harness.Interpreter`: runs the launcher of an op on CPU tensors."""
+    pytest.importorskip("triton")
+    from triton_harness import Interpreter
+
+    interpreter = Interpreter(str(tmp_path_factory.mktemp("triton")))
+    yield interpreter
+    interpreter.close()

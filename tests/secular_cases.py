@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -88,6 +89,28 @@ def with_weights(d, p):
     """The matrix with b = c = sqrt|p| but for the sign."""
     root = p.abs().sqrt()
     return dense(d, torch.where(root == 0, root, p / torch.where(root == 0, 1, root)).to(d.dtype), root.to(d.dtype))
+
+
+def check_roots(d, p, origin, offset):
+    """f in 60 digits at d[origin] + offset, against the rounding error of f: much finer than the eigenvalue's own."""
+    eps, scale = torch.finfo(d.dtype).eps, torch.maximum(d.abs(), p.abs()).amax(-1).tolist()
+    with mpmath.workdps(60):
+        for dm, pm, om, em, size in zip(d.tolist(), p.tolist(), origin.tolist(), offset.tolist(), scale, strict=True):
+            for o, e in zip(om, em, strict=True):
+                if e == 0:
+                    assert pm[o] == 0 or dm.count(dm[o]) > 1 or abs(pm[o]) <= 1e-24 * size
+                    continue
+                terms = [mpmath.mpf(x) / (mpmath.mpf(y) - mpmath.mpf(dm[o]) - mpmath.mpf(e)) for x, y in zip(pm, dm, strict=True) if x]
+                assert abs(1 + mpmath.fsum(terms)) <= 8 * eps * (1 + mpmath.fsum(abs(t) for t in terms))
+
+
+def vector_errors(d, b, c, w, V, U):
+    """Of right and left eigenvectors, the largest entry's as a part of what rounding allows; inf where one is no number."""
+    A, eps, n = dense(d, b, c).double(), torch.finfo(d.dtype).eps, d.shape[-1]
+    w, V, U = w.double(), V.double(), U.double()
+    bound = 4 * (n + 4) * eps * (d.double().abs().amax(-1) + b.double().norm(dim=-1) * c.double().norm(dim=-1))[:, None, None]
+    errors = torch.stack([A @ V - V * w.unsqueeze(-2), A.mT @ U - U * w.unsqueeze(-2)]).abs()
+    return float((errors / bound.clamp(min=torch.finfo(torch.float64).tiny)).nan_to_num(nan=torch.inf).max())
 
 
 def scale_of(*factors):

@@ -39,6 +39,21 @@ def test_where_mkl_does_not_converge(name, n, dtype):
 
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_skew_symmetric(n, dtype):
+    """The diagonal of their 2x2 blocks is left with rounding errors of rounding errors, denormal numbers, that a rotation must not be made of as they are."""
+    torch.manual_seed(n)
+    A = torch.randn(20_000, n, n, dtype=dtype)
+    A = A - A.mT
+    r = sk.linalg.eig_ex(A, left=True)
+    assert not r.info.any()
+    # Diagonals of zeros deflate only when the subdiagonal underflows (as in xLAHQR): ten sweeps more, whose roundings add up to 25 in the worst of 20 000.
+    assert ratios.residual(A, r.eigenvalues, r.eigenvectors) <= 50
+    assert ratios.residual(A.mT, r.eigenvalues.conj(), r.left_eigenvectors) <= 50
+    assert torch.equal(sk.linalg.eigvals(A), r.eigenvalues)
+
+
+@pytest.mark.parametrize("dtype", REAL, ids=str)
 @pytest.mark.parametrize("n", [2, 3, 8, 33])
 def test_scaled_matrices_have_scaled_eigenvalues(n, dtype):
     """Where SciPy does not undo its scaling (below 6.7e-139 and 9e-13): from the smallest to the largest exponents."""

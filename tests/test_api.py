@@ -153,6 +153,21 @@ def test_lapack_isolates_bad_matrices(dtype, threads):
         torch.set_num_threads(before)
 
 
+def test_a_gpu_is_given_a_few_matrices_at_a_time(monkeypatch):
+    A = torch.randn(10, 5, 5, generator=torch.Generator().manual_seed(0))
+    A = A + A.mT
+    A[7, 4, 0] = float("nan")
+    expected, sizes = lapack.eigh(A, True, False), []
+    solve = lapack._eigh
+    monkeypatch.setattr(lapack, "_eigh", lambda A, **options: sizes.append(len(A)) or solve(A, **options))
+    monkeypatch.setattr(lapack, "_on_cpu", lambda batch: False)
+    monkeypatch.setattr(lapack, "DEVICE_BATCH", 4)
+    for got, wanted in zip(lapack.eigh(A, True, False), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=0, equal_nan=True)
+    assert sizes == [4, 4, 2] and expected[2].tolist() == [0] * 7 + [6, 0, 0]
+    assert lapack.eigh(A[:0], True, False)[0].shape == (0, 5)
+
+
 def test_lapack_left_vectors():
     torch.manual_seed(0)
     n = 6

@@ -40,7 +40,7 @@ MORE = {
 }
 
 
-@pytest.mark.parametrize("families", [FAMILIES, pytest.param(MORE, marks=pytest.mark.slow)], ids=["ten", "more"])
+@pytest.mark.parametrize("families", [FAMILIES, pytest.param(MORE, marks=pytest.mark.thorough)], ids=["ten", "more"])
 def test_layers(families):
     pytest.importorskip("fla.layers")
     pytest.importorskip("triton")

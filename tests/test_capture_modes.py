@@ -13,7 +13,7 @@ import spectral_kernels as sk
 pytest.importorskip("transformers")
 
 KINDS = ["Llama", "GPT2", "Gemma2", "Mamba", "Mamba2", "Qwen3Next", "KimiLinear", "Rwkv", "Bloom", "MiniMax"]
-PIECES = {"chunks": [16, 9, 15], "token by token": [20] + [1] * 8}
+PIECES = {"chunks": [16, 9, 15], "token by token": [20] + [1] * 4}
 
 
 def cached(model, pieces, x, **options):

@@ -17,7 +17,7 @@ import spectral_kernels as sk
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize(("length", "megabytes"), [(8192, 48), pytest.param(65536, 128, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("length", "megabytes"), [(8192, 48), pytest.param(65536, 128, marks=pytest.mark.thorough)])
 def test_a_long_sequence_through_a_hybrid_model(length, megabytes):
     """What capture adds to the peak of the process: the factors of one layer in float64 (at 64 K tokens 30 MiB), the logits to compare with, and what the allocator makes of them.
 
@@ -43,7 +43,7 @@ def test_the_state_of_a_run_does_not_grow():
     assert run.batches == 3 and run.records["GRU:l0"].positions == 666
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_capture_takes_at_most_a_quarter_of_the_forward_pass():
     """Three blocks of GPT-2 (d 768, 12 heads) at T = 1024; each costs what the others cost."""
     transformers = pytest.importorskip("transformers")

@@ -124,4 +124,4 @@ def test_opcheck(dtype):
     _, V, U, _ = ops.eig(A, True, True, True, 0.0, None)
     check(ops.inverse_from_left, (V, U))
     if not dtype.is_complex:
-        check(ops.eig_simd, (A, True, True, True))
+        check(ops.eig_batched, (A, True, True, True))

@@ -157,4 +157,4 @@ def test_without_balancing(n, dtype):
 def test_opcheck(dtype):
     A = torch.randn(3, 4, 4, dtype=dtype)
     for left, right in [(False, False), (False, True), (True, True)]:
-        torch.library.opcheck(torch.ops.spectral_kernels.eig_simd, (A, left, right, True), test_utils=("test_schema", "test_faketensor"))
+        torch.library.opcheck(torch.ops.spectral_kernels.eig_batched, (A, left, right, True), test_utils=("test_schema", "test_faketensor"))

@@ -15,7 +15,7 @@ NUMPY = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64
 
 
 def eigh(A, vectors=True, upper=False):
-    return torch.ops.spectral_kernels.eigh_simd(A, vectors, upper)
+    return torch.ops.spectral_kernels.eigh_batched(A, vectors, upper)
 
 
 def random_hermitian(*shape, dtype, seed=0):
@@ -217,4 +217,4 @@ def test_argument_errors():
 def test_opcheck(dtype):
     A = random_hermitian(3, 4, dtype=dtype)
     for vectors in (False, True):
-        torch.library.opcheck(torch.ops.spectral_kernels.eigh_simd, (A, vectors, False), test_utils=("test_schema", "test_faketensor"))
+        torch.library.opcheck(torch.ops.spectral_kernels.eigh_batched, (A, vectors, False), test_utils=("test_schema", "test_faketensor"))

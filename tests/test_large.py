@@ -20,11 +20,11 @@ DTYPES = [torch.float32, torch.float64, torch.complex64, torch.complex128]
 def test_eig_residuals(n, dtype):
     torch.manual_seed(n)
     A = torch.randn(3, n, n, dtype=dtype)
-    w, VR, VL, info = ops.eig_simd(A, True, True, True)
+    w, VR, VL, info = ops.eig_batched(A, True, True, True)
     assert not info.any()
     for test, ratio in ratios.ddrvev(A, w, VR, VL).items():
         assert ratio.max() <= 10, test
-    assert torch.equal(ops.eig_simd(A, False, False, True)[0], w)
+    assert torch.equal(ops.eig_batched(A, False, False, True)[0], w)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -33,7 +33,7 @@ def test_eigh_residuals(dtype):
     n = 160
     A = torch.randn(3, n, n, dtype=dtype)
     A = A + A.mH
-    w, V, info = ops.eigh_simd(A, True, False)
+    w, V, info = ops.eigh_batched(A, True, False)
     assert not info.any()
     eps, wide = torch.finfo(dtype).eps, torch.complex128
     a, v = A.to(wide), V.to(wide)
@@ -49,7 +49,7 @@ def test_rows_and_columns_beyond_255_are_permuted():
     A[5, 3] = 1.0
     shuffle = torch.randperm(n)
     A = A[shuffle][:, shuffle].expand(8, n, n)
-    w, V, _, info = ops.eig_simd(A, False, True, True)
+    w, V, _, info = ops.eig_batched(A, False, True, True)
     assert not info.any()
     residual = (A.to(V.dtype) @ V - V * w[:, None, :]).abs().sum(-2).amax(-1) / A.abs().sum(-2).amax(-1)
     assert float(residual.max()) <= 10 * n * torch.finfo(torch.float64).eps
@@ -62,7 +62,7 @@ def test_the_rule_asks_for_full_lane_groups():
         assert dispatch.rule(table, "cpu", dtype, n, dispatch.LANES - 1).name == "lapack"
         assert dispatch.rule(table, "cpu", dtype, 128, 0).name == "simd"
     A = torch.randn(threads * dispatch.LANES, 130, 130)
-    assert torch.equal(sk.linalg.eigvals(A), ops.eig_simd(A, False, False, True)[0])
+    assert torch.equal(sk.linalg.eigvals(A), ops.eig_batched(A, False, False, True)[0])
 
 
 def test_lapack_path_leaves_torch_right():

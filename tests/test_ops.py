@@ -13,7 +13,7 @@ from spectral_kernels.api.testing import ratios
 def test_opcheck():
     A = torch.randn(3, 4, 4, dtype=torch.float64)
     for left, right in [(False, False), (False, True), (True, True)]:
-        torch.library.opcheck(torch.ops.spectral_kernels.eig_simd, (A, left, right, True), test_utils=("test_schema", "test_faketensor"))
+        torch.library.opcheck(torch.ops.spectral_kernels.eig_batched, (A, left, right, True), test_utils=("test_schema", "test_faketensor"))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_opcheck():
 )
 def test_the_op_refuses_what_it_does_not_serve(bad, message):
     with pytest.raises(RuntimeError, match=message):
-        torch.ops.spectral_kernels.eig_simd(bad, False, True, True)
+        torch.ops.spectral_kernels.eig_batched(bad, False, True, True)
 
 
 def test_every_dtype_and_size_has_a_rule(device):

@@ -7,6 +7,7 @@ import itertools
 import math
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import mpmath
@@ -252,6 +253,13 @@ def test_sums_of_large_terms_and_counts_are_exact():
         exact = [(int(a) * 2**32 + int(b)) * 2**32 + int(c) for a, b, c in sums[0].tolist()]
         assert exact[2] == (2**38 + 3) * 2**68 + 1
         assert exact[3] == (2**38 + 3) * 2**88
+
+
+def test_terms_are_rounded_once():
+    """Negative ones too, to which no power of two may be added in float64."""
+    terms = torch.tensor([-3.2, 3.2, -(2.0**-40), 255.9, -255.9], dtype=torch.float64)
+    exact = [round(Fraction(t) * 2**48) for t in terms.tolist()]
+    assert [(a * 2**32 + b) * 2**32 + c for a, b, c in layout.limbs(terms).tolist()] == exact
 
 
 def test_what_the_ops_refuse():

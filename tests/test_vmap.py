@@ -16,7 +16,7 @@ FUNCTIONS = {
     "eigvalsh": lambda A: (sk.linalg.eigvalsh(A),),
     "eig_ex": lambda A: tuple(sk.linalg.eig_ex(A, left=True)),
     "left alone": lambda A: sk.linalg.eig_ex(A, left=True, right=False)[::2],
-    "eig_simd": lambda A: ops.eig_simd(A, True, True, True),
+    "eig_batched": lambda A: ops.eig_batched(A, True, True, True),
 }
 
 

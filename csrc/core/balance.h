@@ -59,29 +59,36 @@ SK_STEP mask_t<L> screen_nonfinite(M h, L& amax) {
 // exact; applied in two halves because 2^-e itself may not be representable.  Returns the inverse halves to undo it.
 template <class L>
 struct ScaleFactors {
-  L undo_first, undo_second;
+  L first, second, undo_first, undo_second;
   bool any;
 };
 
-template <class M, class L>
-SK_STEP ScaleFactors<L> scale_to_bounds(M h, L amax) {
+template <class L>
+SK_HD ScaleFactors<L> scale_factors(L amax) {
   using T = real_t<L>;
   const L bound(Machine<T>::norm_bound), one(1);
   mask_t<L> tiny = (amax > L(0)) & (amax < one / bound), huge = amax > bound;
-  ScaleFactors<L> f{one, one, false};
+  ScaleFactors<L> f{one, one, one, one, false};
   if (!lane_any(tiny | huge)) return f;
   f.any = true;
   // tiny: bring denormals into the normal range first, then to 1/bound.  huge: down to the bound.
   const L lift(T(1) / Machine<T>::safmin);
-  L first = lane_select(amax < L(Machine<T>::safmin) * L(Machine<T>::norm_bound), lift, one);
-  first = lane_select(tiny, first, one);
-  L p = lane_pow2_floor(lane_max(amax * first, L(Machine<T>::safmin)));
+  f.first = lane_select(amax < L(Machine<T>::safmin) * L(Machine<T>::norm_bound), lift, one);
+  f.first = lane_select(tiny, f.first, one);
+  L p = lane_pow2_floor(lane_max(amax * f.first, L(Machine<T>::safmin)));
   // a lifted matrix may already exceed the lower bound: then the second factor brings it back down to it
-  L second = lane_select(tiny, (one / bound) / p, lane_select(huge, bound / p, one));
+  f.second = lane_select(tiny, (one / bound) / p, lane_select(huge, bound / p, one));
+  f.undo_first = one / f.first;
+  f.undo_second = one / f.second;
+  return f;
+}
+
+template <class M, class L>
+SK_STEP ScaleFactors<L> scale_to_bounds(M h, L amax) {
+  const ScaleFactors<L> f = scale_factors(amax);
+  if (!f.any) return f;
   for (int i = 0; i < h.n; ++i)
-    for (int j = 0; j < h.n; ++j) h(i, j) = h(i, j) * first * second;
-  f.undo_first = one / first;
-  f.undo_second = one / second;
+    for (int j = 0; j < h.n; ++j) h(i, j) = h(i, j) * f.first * f.second;
   return f;
 }
 
@@ -191,44 +198,55 @@ SK_HD void norms(M h, int i, L lo, L hi, bool whole, L& c, L& r, L& ca, L& ra) {
   r = lane_select(lost, lane_sqrt(rr) * pr, r);
 }
 
+// The power of two f by which xGEBAL scales column i, and row i by its inverse, where `here`; c and r are the squared norms, `scaled`
+// the factor of column i so far.  Returns where f is to be applied.
+template <class M, class L>
+SK_HD mask_t<L> balancing_factor(M h, int i, L lo, L hi, bool whole, mask_t<L> here, L c, L r, L scaled, L& f) {
+  using T = real_t<L>;
+  const L sfmin1(Machine<T>::safmin / Machine<T>::ulp), sfmax1(T(1) / (Machine<T>::safmin / Machine<T>::ulp));
+  const L sfmin2(Machine<T>::safmin / Machine<T>::ulp * 2), sfmax2(T(1) / (Machine<T>::safmin / Machine<T>::ulp * 2));
+  const L half(T(0.5)), two(2), one(1), zero(0);
+  L ca, ra;
+  norms(h, i, lo, hi, whole, c, r, ca, ra);
+  here = here & (c > zero) & (r > zero);
+  f = one;
+  L g = r * half, s = c + r;
+  for (;;) {
+    mask_t<L> grow = here & (c < g) & (lane_max(f, lane_max(c, ca)) < sfmax2) & (lane_min(r, lane_min(g, ra)) > sfmin2);
+    if (!lane_any(grow)) break;
+    L up = lane_select(grow, two, one), down = lane_select(grow, half, one);
+    f = f * up, c = c * up, ca = ca * up;
+    r = r * down, g = g * down, ra = ra * down;
+  }
+  g = c * half;
+  for (;;) {
+    mask_t<L> shrink = here & (g >= r) & (lane_max(r, ra) < sfmax2) & (lane_min(lane_min(f, c), lane_min(g, ca)) > sfmin2);
+    if (!lane_any(shrink)) break;
+    L up = lane_select(shrink, two, one), down = lane_select(shrink, half, one);
+    f = f * down, c = c * down, g = g * down, ca = ca * down;
+    r = r * up, ra = ra * up;
+  }
+  here = here & (c + r < L(T(0.95)) * s) & (f != one);
+  here = here & !((f < one) & (scaled < one) & (f * scaled <= sfmin1));
+  return here & !((f > one) & (scaled > one) & (scaled >= sfmax1 / f));
+}
+
 // xGEBAL 'S': scales row i by 1/f and column i by f, f a power of two, until the 2-norms of row and column i are within
 // a factor of two (James, Langou and Lowery, arXiv:1401.5766).
 template <class M, class L>
 SK_STEP void equilibrate(M h, L lo, L hi, L* scale) {
   using T = real_t<L>;
-  const L sfmin1(Machine<T>::safmin / Machine<T>::ulp), sfmax1(T(1) / (Machine<T>::safmin / Machine<T>::ulp));
-  const L sfmin2(Machine<T>::safmin / Machine<T>::ulp * 2), sfmax2(T(1) / (Machine<T>::safmin / Machine<T>::ulp * 2));
-  const L half(T(0.5)), two(2), one(1), zero(0);
+  const L one(1), zero(0);
   const bool whole = !lane_any((lo > zero) | (hi < L(T(h.n - 1))));
   mask_t<L> sweeping = hi >= lo;  // lanes whose last sweep changed something
   while (lane_any(sweeping)) {
     mask_t<L> changed = one < zero;
     for (int i = 0; i < h.n; ++i) {
-      L c, r, ca, ra;
+      L c, r, f;
       squared_norms(h, i, lo, hi, whole, c, r);
       mask_t<L> here = sweeping & (L(T(i)) >= lo) & (L(T(i)) <= hi) & unbalanced(c, r);
       if (!lane_any(here)) continue;
-      norms(h, i, lo, hi, whole, c, r, ca, ra);
-      here = here & (c > zero) & (r > zero);
-      L f = one, g = r * half, s = c + r;
-      for (;;) {
-        mask_t<L> grow = here & (c < g) & (lane_max(f, lane_max(c, ca)) < sfmax2) & (lane_min(r, lane_min(g, ra)) > sfmin2);
-        if (!lane_any(grow)) break;
-        L up = lane_select(grow, two, one), down = lane_select(grow, half, one);
-        f = f * up, c = c * up, ca = ca * up;
-        r = r * down, g = g * down, ra = ra * down;
-      }
-      g = c * half;
-      for (;;) {
-        mask_t<L> shrink = here & (g >= r) & (lane_max(r, ra) < sfmax2) & (lane_min(lane_min(f, c), lane_min(g, ca)) > sfmin2);
-        if (!lane_any(shrink)) break;
-        L up = lane_select(shrink, two, one), down = lane_select(shrink, half, one);
-        f = f * down, c = c * down, g = g * down, ca = ca * down;
-        r = r * up, ra = ra * up;
-      }
-      here = here & (c + r < L(T(0.95)) * s) & (f != one);
-      here = here & !((f < one) & (scale[i] < one) & (f * scale[i] <= sfmin1));
-      here = here & !((f > one) & (scale[i] > one) & (scale[i] >= sfmax1 / f));
+      here = balancing_factor(h, i, lo, hi, whole, here, c, r, scale[i], f);
       if (!lane_any(here)) continue;
       changed = changed | here;
       f = lane_select(here, f, one);

@@ -9,6 +9,9 @@
 // xLAHQR keeps the subdiagonal real by scaling rows and columns with unit numbers.  Here each entry is a size and a phase
 // (Subdiagonal): rotation k, b real, annihilates b size[k+1] phase[k+1], and the entry it leaves behind inherits that phase.
 // So phases move up by one a sweep, nothing is scaled, and only the last entry of the window gets a new phase.
+//
+// N is the size where the compiler knows it, and 0 where it does not: with N the matrices stay in registers, and every lane takes every
+// step of the whole matrix.
 #pragma once
 #include "complex_workspace.h"
 #include "deflation.h"
@@ -41,13 +44,14 @@ SK_HD mask_t<L> negligible_subdiagonal(const Workspace<Complex<L>>& ws, int k, m
 }
 
 // Finds each lane's active window from the bottom up, deflating eigenvalues on the way.
-template <class L>
+template <int N, class L>
 SK_HD void deflate_and_find_windows(Workspace<Complex<L>>& ws, QrState<L>& s, L smlnum) {
   using T = real_t<L>;
   mask_t<L> searching = s.hi >= L(0);
   s.lo = L(0);
-  const int top = int(lane_hmax(s.hi));
+  const int top = N > 0 ? N - 1 : int(lane_hmax(s.hi));
   L c1 = top >= 1 ? cabs1(ws.h(top, top)) : L(0);
+  SK_UNROLL_STATIC
   for (int k = top; k >= 1; --k) {
     L c0 = cabs1(ws.h(k - 1, k - 1));
     mask_t<L> cut = negligible_subdiagonal(ws, k, searching & (L(T(k)) <= s.hi), c0, c1, smlnum);
@@ -81,13 +85,14 @@ SK_STEP void exceptional_shifts(const Workspace<Complex<L>>& ws, const QrState<L
 
 // The eigenvalue of the trailing 2x2 block that is nearer to its corner: t - u^2 / (x + y), x half the difference of the
 // diagonal, u^2 the product of the off-diagonal entries, y = +-sqrt(x^2 + u^2).
-template <class L>
+template <int N, class L>
 SK_HD Complex<L> wilkinson_shift(const Workspace<Complex<L>>& ws, const QrState<L>& st) {
   using T = real_t<L>;
   mask_t<L> active = st.hi >= L(0);
-  const int top = int(lane_hmax(st.hi)), bottom = int(lane_hmin(lane_select(active, st.hi, L(T(ws.h.n)))));
+  const int top = N > 0 ? N - 1 : int(lane_hmax(st.hi)), bottom = N > 0 ? 1 : int(lane_hmin(lane_select(active, st.hi, L(T(ws.h.n)))));
   Complex<L> zero{L(0), L(0)}, h11 = zero, h12 = zero, h22 = zero, phase = zero;
   L h21(0);
+  SK_UNROLL_STATIC
   for (int i = bottom; i <= top; ++i) {
     mask_t<L> here = st.hi == L(T(i));
     h11 = complex_select(here, ws.h(i - 1, i - 1), h11);
@@ -115,27 +120,33 @@ SK_HD Complex<L> wilkinson_shift(const Workspace<Complex<L>>& ws, const QrState<
   return {lane_select(shifted, h22.re - back.re, h22.re), lane_select(shifted, h22.im - back.im, h22.im)};
 }
 
-// The lowest row m above which two consecutive subdiagonal entries are small, and the first column (v, sub(m)) of H - shift
-// there.  xLAHQR's test without its divisions, which only guard the range; where a product underflows the row is not
-// accepted, which is always safe.
+// Whether the bulge may start at row m > 0, f = h(m, m) - shift: xLAHQR's test without its divisions, which only guard the range;
+// where a product underflows the row is not accepted, which is always safe.  c0, c1: the sizes of h(m, m) and h(m+1, m+1).
 template <class L>
+SK_HD mask_t<L> may_start_at(const Subdiagonal<L>& sub, int m, Complex<L> f, L c0, L c1) {
+  using T = real_t<L>;
+  L lhs = sub.size[m - 1] * sub.size[m], rhs = L(Machine<T>::ulp) * (cabs1(f) * (c0 + c1));
+  return (lhs <= rhs) & (rhs >= L(Machine<T>::safmin));
+}
+
+// The lowest row m above which two consecutive subdiagonal entries are small, and the first column (v, sub(m)) of H - shift
+// there.
+template <int N, class L>
 SK_HD L start_of_bulge(const Workspace<Complex<L>>& ws, const QrState<L>& st, Complex<L> shift, Complex<L>& v) {
   using T = real_t<L>;
   mask_t<L> seeking = st.hi >= L(0);
   L start(0);
   v = {L(0), L(0)};
-  const int bottom = int(lane_hmin(lane_select(seeking, st.lo, L(T(ws.h.n)))));
-  int m = int(lane_hmax(st.hi)) - 1;
+  const int bottom = N > 0 ? 0 : int(lane_hmin(lane_select(seeking, st.lo, L(T(ws.h.n)))));
+  int m = N > 0 ? N - 2 : int(lane_hmax(st.hi)) - 1;
   L c1 = cabs1(ws.h(m + 1, m + 1));
+  SK_UNROLL_STATIC
   for (; m >= bottom; --m) {
     mask_t<L> here = seeking & (L(T(m)) < st.hi);
     Complex<L> d = ws.h(m, m), f = d - shift;
     L c0 = cabs1(d);
     mask_t<L> accept = here & (L(T(m)) <= st.lo);
-    if (m > 0) {
-      L lhs = ws.sub.size[m - 1] * ws.sub.size[m], rhs = L(Machine<T>::ulp) * (cabs1(f) * (c0 + c1));
-      accept = accept | (here & (lhs <= rhs) & (rhs >= L(Machine<T>::safmin)));
-    }
+    if (m > 0) accept = accept | (here & may_start_at(ws.sub, m, f, c0, c1));
     c1 = c0;
     if (!lane_any(accept)) continue;
     start = lane_select(accept, L(T(m)), start);
@@ -158,6 +169,7 @@ template <int B, class L>
 SK_HD void rotate_rows(ColumnTile<Complex<L>> a, int r, const Sweep<L>& s) {
   Complex<L> carry[B];
   for (int b = 0; b < B; ++b) carry[b] = a(r + b, s.first);
+  SK_UNROLL_STATIC
   for (int k = s.first; k < s.last; ++k) {
     const Rotation<L> rotation = s.rotations[k - s.first];
     Complex<L>*to = a.col(k) + r, *from = a.col(k + 1) + r;
@@ -204,18 +216,19 @@ SK_STEP void rotate_all_columns(ColumnTile<Complex<L>> a, int j, int end, const 
 // One implicit single-shift sweep over the union of the windows.  Step k needs column k + 1 up to date, so that column
 // takes rotations first..k from the left in one pass down, and each of its entries rotation k from the right in the same
 // pass; rows above the window, columns right of it and Z take the whole sweep afterwards.
-template <bool Schur, class L>
+template <bool Schur, int N, class L>
 SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Complex<L> v) {
   using T = real_t<L>;
   const ColumnTile<Complex<L>> h = ws.h;
   const int n = h.n;
   mask_t<L> active = st.hi >= L(0);
-  const int last = int(lane_hmax(st.hi));
-  const int first = int(lane_hmin(lane_select(active, start, L(T(n)))));
-  const int top = Schur ? 0 : int(lane_hmin(lane_select(active, st.lo, L(T(n)))));
+  const int last = N > 0 ? N - 1 : int(lane_hmax(st.hi));
+  const int first = N > 0 ? 0 : int(lane_hmin(lane_select(active, start, L(T(n)))));
+  const int top = Schur || N > 0 ? 0 : int(lane_hmin(lane_select(active, st.lo, L(T(n)))));
   const Sweep<L> sweep{ws.rotations, first, last};
   Rotation<L> previous = Rotation<L>::identity();
   Complex<L> bulge{L(0), L(0)};  // h(k, k-1) after step k - 1
+  SK_UNROLL_STATIC
   for (int k = first; k < last; ++k) {
     mask_t<L> on = active & (L(T(k)) >= start) & (L(T(k)) < st.hi);
     mask_t<L> begin = on & (L(T(k)) == start), chase = on & !begin;
@@ -239,6 +252,7 @@ SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Co
     Complex<L> x0 = x[k], x1 = conj(previous.a) * (phase * size);
     r.rows(x0, x1);
     Complex<L> carry = y[first];
+    SK_UNROLL_STATIC
     for (int j = first; j < k; ++j) {
       Complex<L> next = y[j + 1];
       sweep.rotations[j - first].rows(carry, next);
@@ -262,25 +276,38 @@ SK_HD void qr_sweep(Workspace<Complex<L>>& ws, const QrState<L>& st, L start, Co
     }
     previous = r;
   }
+  if constexpr (N > 0) {
+    SK_UNROLL
+    for (int i = 0; Schur && i < N; ++i) rotate_rows<1>(ws.z, i, sweep);
+    return;
+  }
   rotate_all_rows(h, top, first, sweep);
   if (!Schur) return;
   rotate_all_columns(h, last + 1, n, sweep);
   rotate_all_rows(ws.z, 0, n, sweep);
 }
 
+// H and the sizes of its subdiagonal.
+template <int N, class L>
+SK_HD void copy_matrix(const Workspace<Complex<L>>& from, Workspace<Complex<L>>& to) {
+  copy_tile<N>(from.h, to.h);
+  SK_UNROLL
+  for (int i = 0; i < N; ++i) to.sub.size[i] = from.sub.size[i];
+}
+
 // Iterates until every lane is triangular or out of iterations.  Returns, per lane, 0 or 1 + the index of the last
-// eigenvalue that was not found.
-template <bool Schur, class L>
-SK_STEP L single_shift_qr(Workspace<Complex<L>>& ws) {
+// eigenvalue that was not found.  `home`: in memory, for the exceptional shifts, which index by data.
+template <bool Schur, int N, class L>
+SK_HD L single_shift_iterations(Workspace<Complex<L>>& ws, Workspace<Complex<L>>& home) {
   using T = real_t<L>;
-  const int n = ws.h.n;
+  const int n = N > 0 ? N : ws.h.n;
   const L smlnum(Machine<T>::safmin * (T(n) / Machine<T>::ulp));
   const L limit(T(30 * (n > 10 ? n : 10)));
   QrState<L> st;
   st.hi = L(T(n - 1));
   st.lo = st.stalled = st.failed = L(0);
   for (;;) {
-    deflate_and_find_windows(ws, st, smlnum);
+    deflate_and_find_windows<N>(ws, st, smlnum);
     mask_t<L> active = st.hi >= L(0);
     if (!lane_any(active)) return st.failed;
     st.stalled = lane_select(active, st.stalled + L(1), L(0));
@@ -290,11 +317,21 @@ SK_STEP L single_shift_qr(Workspace<Complex<L>>& ws) {
       st.hi = lane_select(give_up, L(-1), st.hi);
       if (!lane_any(st.hi >= L(0))) return st.failed;
     }
-    Complex<L> shift = wilkinson_shift(ws, st), v;
-    if (lane_any(st.stalled >= L(10))) exceptional_shifts(ws, st, shift);
-    L start = start_of_bulge(ws, st, shift, v);
-    qr_sweep<Schur>(ws, st, start, v);
+    Complex<L> shift = wilkinson_shift<N>(ws, st), v;
+    if (lane_any(st.stalled >= L(10))) {
+      if constexpr (N > 0) copy_matrix<N>(ws, home);
+      Complex<L> exceptional = shift;
+      exceptional_shifts(home, st, exceptional);
+      shift = exceptional;
+    }
+    L start = start_of_bulge<N>(ws, st, shift, v);
+    qr_sweep<Schur, N>(ws, st, start, v);
   }
+}
+
+template <bool Schur, class L>
+SK_STEP L single_shift_qr(Workspace<Complex<L>>& ws) {
+  return single_shift_iterations<Schur, 0>(ws, ws);
 }
 
 }  // namespace sk

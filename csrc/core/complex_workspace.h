@@ -14,6 +14,15 @@ struct ColumnTile {
   SK_HD E* col(int j) const { return a + j * ld; }
 };
 
+template <int N, class E>
+SK_HD void copy_tile(ColumnTile<E> from, ColumnTile<E> to) {
+  SK_UNROLL
+  for (int j = 0; j < N; ++j) {
+    SK_UNROLL
+    for (int i = 0; i < N; ++i) to(i, j) = from(i, j);
+  }
+}
+
 // Subdiagonal entry k is h(k+1, k) = size[k] * phase[k], |phase| = 1, and stands here instead of in the tile: the diagonal
 // unitary that makes the subdiagonal real in xLAHQR stays implicit.
 template <class L>
@@ -37,6 +46,7 @@ struct Workspace<Complex<L>> {
   static constexpr long lanes_needed(int n, bool vectors) {
     return 2L * n * leading_dimension(n) * (vectors ? 2 : 1) + 25L * n;
   }
+  Workspace() = default;
   SK_HD Workspace(L* storage, uint16_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     const int ld = leading_dimension(n);
     auto take = [&](long complex_values) {

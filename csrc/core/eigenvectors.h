@@ -64,8 +64,8 @@ SK_HD Pivot<L> pivot_of(L re, L im, L smin) {
   return {a, b, g / lane_fma(a, a, b * b), size};
 }
 
-template <class L>
-SK_HD void rescale(L* xr, L* xi, int from, int to, L sr, L si) {
+template <class L, class X>
+SK_HD void rescale(X xr, X xi, int from, int to, L sr, L si) {
   for (int k = from; k <= to; ++k) {
     xr[k] = xr[k] * sr;
     xi[k] = xi[k] * si;
@@ -74,8 +74,8 @@ SK_HD void rescale(L* xr, L* xi, int from, int to, L sr, L si) {
 
 // Keeps the next component below vector_bound: where |acc| / |pivot| would exceed it, the vector so far and acc are
 // scaled so that the new component is about one (xLATRS by hand).
-template <class L>
-SK_HD void guard_growth(const ColumnPair<L>& c, L size_a, L size_b, L& ar, L& ai, L& br, L& bi, L* xr, L* xi, int i, int top) {
+template <class L, class X>
+SK_HD void guard_growth(const ColumnPair<L>& c, L size_a, L size_b, L& ar, L& ai, L& br, L& bi, X xr, X xi, int i, int top) {
   using T = real_t<L>;
   const L bound(Machine<T>::vector_bound);
   L ga = lane_max(lane_abs(ar), lane_abs(br)), gb = lane_max(lane_abs(ai), lane_abs(bi));
@@ -130,9 +130,10 @@ SK_HD void solve_real_block(L p, L q, L r, L s, L smin, L f, L g, L& x0, L& x1) 
   x0 = -(e + b * x1) * over_a;
 }
 
-// Solves for one pair of columns per lane; xr, xi hold rows 0..top, zero beyond each lane's own column.
-template <class L>
-SK_STEP void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, L* xi) {
+// Solves for one pair of columns per lane; xr, xi hold rows 0..top, zero beyond each lane's own column.  X, Y: L*, or what is indexed
+// like it.
+template <class L, class X>
+SK_STEP void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, X xr, X xi) {
   using T = real_t<L>;
   const L zero(0), one(1);
   L pending_r(0), pending_i(0);  // sums of the row below, for a 2x2 block
@@ -220,8 +221,8 @@ SK_STEP void back_substitute(Tile<L> t, const ColumnPair<L>& c, int top, L* xr, 
 }
 
 // (yr, yi) = Z (xr, xi), four rows at a time.
-template <class L>
-SK_STEP void back_transform(Tile<L> zt, int top, const L* xr, const L* xi, L* yr, L* yi) {
+template <class L, class X, class Y>
+SK_STEP void back_transform(Tile<L> zt, int top, X xr, X xi, Y yr, Y yi) {
   const int n = zt.n;
   int i = 0;
   for (; i + 4 <= n; i += 4) {
@@ -249,8 +250,8 @@ SK_STEP void back_transform(Tile<L> zt, int top, const L* xr, const L* xi, L* yr
 
 // Undoes the balancing (d = scale, or its inverse for left vectors) and normalises: 2-norm one; the largest component of
 // a complex vector real.  A power of two per vector keeps the squares in range.
-template <class L>
-SK_STEP void normalize(const ColumnPair<L>& c, const L* scale, bool left, int n, L* yr, L* yi) {
+template <class L, class Y>
+SK_STEP void normalize(const ColumnPair<L>& c, const L* scale, bool left, int n, Y yr, Y yi) {
   using T = real_t<L>;
   L pr(0), pi(0);
   for (int i = 0; i < n; ++i) {

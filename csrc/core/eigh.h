@@ -15,23 +15,32 @@ constexpr T symmetric_lift = sizeof(T) == 4 ? T(0x1p60) : T(0x1p600);
 
 template <class L>
 struct PowerOfTwoScale {
-  L lift, size;  // entries were multiplied by lift, then by target / size: no intermediate over- or underflows
+  L lift, size;  // entries are multiplied by lift, then by target / size: no intermediate over- or underflows
+  template <class E>
+  SK_HD E apply(E x) const {
+    return x * lift * (L(symmetric_target<real_t<L>>) / size);
+  }
   SK_HD L undo(L x) const {
     return x * L(real_t<L>(1) / symmetric_target<real_t<L>>) * size * (L(1) / lift);
   }
 };
 
+// The scale of a matrix whose largest part is amax.
+template <class L>
+SK_HD PowerOfTwoScale<L> power_of_two_scale(L amax) {
+  using T = real_t<L>;
+  const L one(1);
+  PowerOfTwoScale<L> f;
+  f.lift = lane_select(amax < L(Machine<T>::safmin * symmetric_lift<T>), L(symmetric_lift<T>), one);
+  f.size = lane_select(amax > L(0), lane_pow2_floor(amax * f.lift), one);
+  return f;
+}
+
 template <class E>
 SK_STEP PowerOfTwoScale<lane_of<E>> scale_triangle(Tile<E> a, lane_of<E> amax) {
-  using L = lane_of<E>;
-  using T = real_t<L>;
-  const L one(1), target(symmetric_target<T>), lift(symmetric_lift<T>);
-  PowerOfTwoScale<L> f;
-  f.lift = lane_select(amax < L(Machine<T>::safmin * symmetric_lift<T>), lift, one);
-  f.size = lane_select(amax > L(0), lane_pow2_floor(amax * f.lift), one);
-  const L second = target / f.size;
+  const PowerOfTwoScale<lane_of<E>> f = power_of_two_scale(amax);
   for (int i = 0; i < a.n; ++i)
-    for (int j = 0; j <= i; ++j) a(i, j) = a(i, j) * f.lift * second;
+    for (int j = 0; j <= i; ++j) a(i, j) = f.apply(a(i, j));
   return f;
 }
 

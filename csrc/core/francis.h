@@ -10,7 +10,7 @@
 // branches on data: every lane takes every step of the whole matrix.  Without, tests that some lane must pass cut scans
 // and sweeps short.  The operations on a lane are the same, to the bit.
 #pragma once
-#include "francis_start.h"
+#include "window_shifts.h"
 
 namespace sk {
 
@@ -117,9 +117,9 @@ SK_HD void francis_sweep(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const
   apply_chain_to_all<P>(r + first, count, true, zt.row(first), ld, 1, 0, n);
 }
 
-// The same of a matrix in registers: one block of steps.
-template <int N, class L>
-SK_HD void francis_sweep_in_registers(Tile<L> h, const FrancisState<L>& st, const Bulge<L>& bulge) {
+// The same of a matrix in registers: one block of steps, all rows and columns.
+template <bool Schur, int N, class L>
+SK_HD void francis_sweep_in_registers(Tile<L> h, Tile<L> zt, const FrancisState<L>& st, const Bulge<L>& bulge) {
   BulgeWindow<L> window{{{h(0, 0), h(0, 1)}, {h(1, 0), h(1, 1)}, {h(2, 0), h(2, 1)}}};
   Reflector3<L> q = next_reflector(h, st, bulge, 0, L(0), L(0), L(0));
   SK_UNROLL
@@ -129,11 +129,15 @@ SK_HD void francis_sweep_in_registers(Tile<L> h, const FrancisState<L>& st, cons
     for (int j = k + 3; j < N; ++j) apply3(q, h(k, j), h(k + 1, j), h(k + 2, j));
     SK_UNROLL
     for (int i = 0; i < k; ++i) apply3(q, h(i, k), h(i, k + 1), h(i, k + 2));
+    SK_UNROLL
+    for (int j = 0; Schur && j < N; ++j) apply3(q, zt(k, j), zt(k + 1, j), zt(k + 2, j));
     q = next;
   }
   finish_window(h, N - 2, q, window);
   SK_UNROLL
   for (int i = 0; i + 2 < N; ++i) apply2(q, h(i, N - 2), h(i, N - 1));
+  SK_UNROLL
+  for (int j = 0; Schur && j < N; ++j) apply2(q, zt(N - 2, j), zt(N - 1, j));
 }
 
 template <int N, class L>
@@ -185,11 +189,12 @@ SK_HD L francis_iterations(Tile<L> h, Tile<L> zt, Reflector3<L>* r, Tile<L> home
       exceptional_shifts(home, state);
       st.h11 = state.h11, st.h12 = state.h12, st.h21 = state.h21, st.h22 = state.h22;
     }
-    const Shifts<L> shifts = double_shift(st);
+    Shifts<L> shifts = double_shift(st);
+    if (n <= 4) shift_small_windows(h, st, active, shifts);
     const int top = N > 0 ? 0 : lowest_row(st.lo, active, n);
     const Bulge<L> bulge = start_bulge<N>(h, st, shifts, top);
     if (N > 0) {
-      francis_sweep_in_registers<N>(h, st, bulge);
+      francis_sweep_in_registers<Schur, N>(h, zt, st, bulge);
     } else {
       const int first = lowest_row(bulge.start, active, n);
       francis_sweep<Schur>(h, zt, st, bulge, first, Schur ? 0 : top, r);
@@ -197,6 +202,7 @@ SK_HD L francis_iterations(Tile<L> h, Tile<L> zt, Reflector3<L>* r, Tile<L> home
   }
 }
 
+// Hessenberg matrices in memory, through registers.
 template <int N, class L>
 SK_STEP L francis_in_registers(Tile<L> home) {
   L entries[N * N];

@@ -78,6 +78,7 @@ SK_HD void deflate_and_find_windows(Tile<L> h, FrancisState<L>& s, L smlnum) {
 template <int N, class L>
 SK_HD void capture_trailing_block(Tile<L> h, FrancisState<L>& s, mask_t<L> active) {
   using T = real_t<L>;
+  SK_UNROLL_STATIC
   for (int k = N > 0 ? N - 1 : s.last; N > 0 ? k >= 2 : lane_any(active); --k) {
     mask_t<L> here = L(T(k)) == s.hi;
     s.h22 = lane_select(here, h(k, k), s.h22);
@@ -162,14 +163,36 @@ SK_HD void take_row(StartingRow<L>& r, mask_t<L> here, const StartingRow<L>& x) 
   r.h21 = lane_select(here, x.h21, r.h21);
 }
 
+// Whether the bulge may start at row m, s0 = |h(m, m-1)|: xLAHQR's test without its divisions, which only guard the range; where a
+// product underflows the row is not accepted, which is always safe.
+template <class L>
+SK_HD mask_t<L> may_start_at(Tile<L> h, int m, const StartingRow<L>& x, L s0, const Shifts<L>& sh) {
+  using T = real_t<L>;
+  L p1 = lane_fma(x.h1m, x.hm1, lane_fma(x.hmm - sh.rt1r, x.hmm - sh.rt2r, sh.rt1i * sh.rt1i));
+  L lhs = lane_abs(s0 * x.h1m) * (lane_abs(x.hmm + x.h11 - (sh.rt1r + sh.rt2r)) + lane_abs(x.h21));
+  L rhs = L(Machine<T>::ulp) * lane_abs(p1) * (lane_abs(h(m - 1, m - 1)) + lane_abs(x.hmm) + lane_abs(x.h11));
+  return (lhs <= rhs) & (rhs >= L(Machine<T>::safmin));
+}
+
+// The first column of (H - rt1)(H - rt2) at that row, scaled by powers of two, which is as good as xLAHQR's divisions.
+template <class L>
+SK_HD void first_column(const StartingRow<L>& at, const Shifts<L>& sh, Bulge<L>& bulge) {
+  const L safmin(Machine<real_t<L>>::safmin);
+  L inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(at.hmm - sh.rt2r) + lane_abs(sh.rt1i) + lane_abs(at.h1m), safmin)));
+  L c = at.h1m * inv;
+  bulge.v1 = lane_fma(c, at.hm1, lane_fma(at.hmm - sh.rt1r, (at.hmm - sh.rt2r) * inv, sh.rt1i * (sh.rt1i * inv)));
+  bulge.v2 = c * (at.hmm + at.h11 - (sh.rt1r + sh.rt2r));
+  bulge.v3 = c * at.h21;
+  inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(bulge.v1) + lane_abs(bulge.v2) + lane_abs(bulge.v3), safmin)));
+  bulge.v1 = bulge.v1 * inv, bulge.v2 = bulge.v2 * inv, bulge.v3 = bulge.v3 * inv;
+}
+
 // The first column of (H - rt1)(H - rt2), started at the lowest row m above which two consecutive subdiagonal entries
-// are small.  The test is xLAHQR's without its divisions, which only guard the range; where a product underflows the
-// row is not accepted, which is always safe.  Its right side is at most 48 ulp |H|_F^3 and its left side at least the
-// product of three neighbouring subdiagonal entries: few rows need the whole of it.
+// are small.  The test's right side is at most 48 ulp |H|_F^3 and its left side at least the product of three neighbouring
+// subdiagonal entries: few rows need the whole of it.
 template <int N, class L>
 SK_HD Bulge<L> start_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>& sh, int top) {
   using T = real_t<L>;
-  const L sum = sh.rt1r + sh.rt2r, im2 = sh.rt1i * sh.rt1i, ulp(Machine<T>::ulp), safmin(Machine<T>::safmin);
   mask_t<L> seeking = st.hi >= L(0);
   Bulge<L> bulge;
   bulge.start = st.lo;
@@ -185,29 +208,20 @@ SK_HD Bulge<L> start_bulge(Tile<L> h, const FrancisState<L>& st, const Shifts<L>
       if (!lane_any(suspect)) continue;
     }
     StartingRow<L> x = starting_row(h, m);
-    L p1 = lane_fma(x.h1m, x.hm1, lane_fma(x.hmm - sh.rt1r, x.hmm - sh.rt2r, im2));
-    L lhs = lane_abs(s0 * x.h1m) * (lane_abs(x.hmm + x.h11 - sum) + lane_abs(x.h21));
-    L rhs = ulp * lane_abs(p1) * (lane_abs(h(m - 1, m - 1)) + lane_abs(x.hmm) + lane_abs(x.h11));
-    mask_t<L> accept = seeking & (L(T(m)) > st.lo) & (L(T(m)) <= st.hi - L(2)) & (lhs <= rhs) & (rhs >= safmin);
+    mask_t<L> accept = seeking & (L(T(m)) > st.lo) & (L(T(m)) <= st.hi - L(2)) & may_start_at(h, m, x, s0, sh);
     if (N == 0 && !lane_any(accept)) continue;
     bulge.start = lane_select(accept, L(T(m)), bulge.start);
     take_row(at, accept, x);
     seeking = seeking & !accept;
   }
   seeking = seeking & (st.lo > L(T(top)));
+  SK_UNROLL_STATIC
   for (int m = top + 1; N > 0 ? m <= N - 3 : lane_any(seeking); ++m) {
     mask_t<L> here = seeking & (L(T(m)) == st.lo);
     take_row(at, here, starting_row(h, m));
     seeking = seeking & !here;
   }
-  // Scaled by powers of two, which is as good as xLAHQR's divisions.
-  L inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(at.hmm - sh.rt2r) + lane_abs(sh.rt1i) + lane_abs(at.h1m), safmin)));
-  L c = at.h1m * inv;
-  bulge.v1 = lane_fma(c, at.hm1, lane_fma(at.hmm - sh.rt1r, (at.hmm - sh.rt2r) * inv, sh.rt1i * (sh.rt1i * inv)));
-  bulge.v2 = c * (at.hmm + at.h11 - sum);
-  bulge.v3 = c * at.h21;
-  inv = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_abs(bulge.v1) + lane_abs(bulge.v2) + lane_abs(bulge.v3), safmin)));
-  bulge.v1 = bulge.v1 * inv, bulge.v2 = bulge.v2 * inv, bulge.v3 = bulge.v3 * inv;
+  first_column(at, sh, bulge);
   return bulge;
 }
 

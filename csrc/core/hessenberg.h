@@ -12,40 +12,64 @@ struct HessenbergScratch {
   SK_HD HessenbergScratch(L* x, int n) : tau(x), v(x + n), next_v(v + n), p(next_v + n), q(p + n), z(q + n) {}
 };
 
+// Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged: by its inverse, 1 where
+// that is not needed.
+template <class L>
+SK_HD L column_lift(mask_t<L> reflect, L largest) {
+  using T = real_t<L>;
+  mask_t<L> small = reflect & (largest < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
+  return lane_select(small, lane_pow2_floor(lane_max(largest, L(Machine<T>::safmin))), L(1));
+}
+
+// xLARFG: H = I - tau v v^T maps (alpha, x) to (subdiagonal, 0), v = (1, component(x)).
+template <class L>
+struct ColumnReflector {
+  L tau, subdiagonal, drop, inverse;
+  SK_HD L component(L x) const { return x * drop * inverse; }
+};
+
+// From alpha and the squared norm of x / lift; where x = 0 (not `reflect`) tau = 0.
+template <class L>
+SK_HD ColumnReflector<L> column_reflector(L alpha, L ss, mask_t<L> reflect, L lift) {
+  ColumnReflector<L> r;
+  r.drop = lane_pow2_inverse(lift);
+  L scaled = alpha * r.drop;
+  L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
+  beta = lane_select(reflect, beta, L(1));
+  r.tau = lane_select(reflect, (beta - scaled) / beta, L(0));
+  r.inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
+  r.subdiagonal = lane_select(reflect, beta * lift, alpha);
+  return r;
+}
+
 // Hk = I - tau v v^T with v = (0, 1, v_2, ...) annihilates column k below its subdiagonal.  v overwrites the annihilated
 // entries, tau goes to tau[k]; columns that are zero already get tau = 0 and the identity (xLARFG).
 template <class L>
 SK_HD void annihilate_column(Tile<L> h, int k, L* tau, L* v) {
-  using T = real_t<L>;
   const int n = h.n;
   L alpha = h(k + 1, k), ss(0), peak(0);
+  SK_UNROLL_STATIC
   for (int i = k + 2; i < n; ++i) {
     ss = lane_fma(h(i, k), h(i, k), ss);
     peak = lane_max(peak, lane_abs(h(i, k)));
   }
   mask_t<L> reflect = peak > L(0);
-  // Columns so small that squares underflow are scaled by a power of two first, which leaves v and tau unchanged.
-  L lift(1);
-  mask_t<L> small = reflect & (lane_max(peak, lane_abs(alpha)) < L(sizeof(T) == 4 ? T(1e-15) : T(1e-140)));
-  if (lane_any(small)) {
-    L top = lane_pow2_floor(lane_max(lane_max(peak, lane_abs(alpha)), L(Machine<T>::safmin)));
-    lift = lane_select(small, top, L(1));
+  const L lift = column_lift(reflect, lane_max(peak, lane_abs(alpha)));
+  if (lane_any(lift != L(1))) {
     const L inverse = lane_pow2_inverse(lift);
     ss = L(0);
+    SK_UNROLL_STATIC
     for (int i = k + 2; i < n; ++i) {
       L s = h(i, k) * inverse;
       ss = lane_fma(s, s, ss);
     }
   }
-  const L drop = lane_pow2_inverse(lift);
-  L scaled = alpha * drop;
-  L beta = -lane_copysign(lane_sqrt(lane_fma(scaled, scaled, ss)), scaled);
-  beta = lane_select(reflect, beta, L(1));
-  tau[k] = lane_select(reflect, (beta - scaled) / beta, L(0));
-  L inverse = lane_select(reflect, L(1) / lane_select(reflect, scaled - beta, L(1)), L(0));
-  h(k + 1, k) = lane_select(reflect, beta * lift, alpha);
+  const ColumnReflector<L> r = column_reflector(alpha, ss, reflect, lift);
+  tau[k] = r.tau;
+  h(k + 1, k) = r.subdiagonal;
   v[k + 1] = L(1);
-  for (int i = k + 2; i < n; ++i) h(i, k) = v[i] = h(i, k) * drop * inverse;
+  SK_UNROLL_STATIC
+  for (int i = k + 2; i < n; ++i) h(i, k) = v[i] = r.component(h(i, k));
 }
 
 // R rows from i on, columns [from, n): A -= p v^T + v q^T, then p = A next_v and z += A^T next_v.  Lower is false above
@@ -153,12 +177,17 @@ SK_HD void reflect_rows(Tile<L> zt, int c, int from, const L* v, L tau) {
   }
 }
 
+template <class L>
+SK_HD void set_identity(Tile<L> zt) {
+  for (int i = 0; i < zt.n; ++i)
+    for (int j = 0; j < zt.n; ++j) zt(i, j) = L(i == j ? 1 : 0);
+}
+
 // Q = H_0 H_1 ... accumulated backwards into zt(c, r) = Q(r, c), reading the reflectors below the subdiagonal of h.
 template <class L>
 SK_STEP void form_orthogonal_factor(Tile<L> h, const L* tau, L* v, Tile<L> zt) {
   const int n = h.n;
-  for (int i = 0; i < n; ++i)
-    for (int j = 0; j < n; ++j) zt(i, j) = L(i == j ? 1 : 0);
+  set_identity(zt);
   for (int k = n - 3; k >= 0; --k) {
     L t = tau[k];
     v[k + 1] = L(1);
@@ -174,6 +203,41 @@ template <class L>
 SK_HD void clear_below_subdiagonal(Tile<L> h) {
   for (int i = 2; i < h.n; ++i)
     for (int j = 0; j + 1 < i; ++j) h(i, j) = L(0);
+}
+
+// Both of a matrix of known size in registers, with the orthogonal factor where Schur is set and zeros below the subdiagonal: each
+// reflector is applied at once, so that no vector but v is needed.
+template <bool Schur, int N, class L>
+SK_HD void reduce_in_registers(Tile<L> h, Tile<L> zt) {
+  if constexpr (Schur) {
+    SK_UNROLL_ALL
+    for (int e = 0; e < N * N; ++e) zt(e / N, e % N) = L(e / N == e % N ? 1 : 0);
+  }
+  SK_UNROLL
+  for (int k = 0; k + 2 < N; ++k) {
+    L tau[N], v[N];
+    annihilate_column(h, k, tau, v);
+    const L t = tau[k];
+    // x -= tau (v . x) v of a vector x whose entry i is at(i)
+    auto reflect = [&](auto&& at) {
+      L s(0);
+      SK_UNROLL
+      for (int i = k + 1; i < N; ++i) s = lane_fma(v[i], at(i), s);
+      s = -s * t;
+      SK_UNROLL
+      for (int i = k + 1; i < N; ++i) at(i) = lane_fma(v[i], s, at(i));
+    };
+    SK_UNROLL
+    for (int i = k + 2; i < N; ++i) h(i, k) = L(0);
+    SK_UNROLL
+    for (int j = k + 1; j < N; ++j) reflect([&](int i) -> L& { return h(i, j); });
+    SK_UNROLL
+    for (int i = 0; i < N; ++i) reflect([&](int j) -> L& { return h(i, j); });
+    if constexpr (Schur) {
+      SK_UNROLL
+      for (int i = 1; i < N; ++i) reflect([&](int j) -> L& { return zt(j, i); });
+    }
+  }
 }
 
 }  // namespace sk

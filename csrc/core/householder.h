@@ -7,19 +7,24 @@
 
 namespace sk {
 
+// Row i of X = T G by forward substitution in (I + Diag(beta) stril(G)) X = Diag(beta) G, entry (i, c): row i of G left of the diagonal,
+// G(i, c), and column c of X above row i.
+template <class L, class Row, class Column>
+SK_HD L forward_substitution(L beta, L gic, int i, Row&& row, Column&& column) {
+  L sum = gic;
+  for (int j = 0; j < i; ++j) sum = lane_fma(-row(j), column(j), sum);
+  return beta * sum;
+}
+
 // I - T G into h [m][m], from the vectors k [m][n] and beta [m]; row: scratch [m].
 template <class L>
 SK_HD void householder_core(const L* k, const L* beta, int64_t n, L* row, Tile<L> h) {
   const int m = h.n;
   for (int i = 0; i < m; ++i)
     for (int j = 0; j <= i; ++j) h(i, j) = h(j, i) = dot(k + i * n, k + j * n, n);
-  for (int i = 0; i < m; ++i) {  // X = T G by forward substitution in (I + Diag(beta) stril(G)) X = Diag(beta) G
+  for (int i = 0; i < m; ++i) {
     for (int j = 0; j < i; ++j) row[j] = h(i, j);
-    for (int c = 0; c < m; ++c) {
-      L sum = h(i, c);
-      for (int j = 0; j < i; ++j) sum = lane_fma(-row[j], h(j, c), sum);
-      h(i, c) = beta[i] * sum;
-    }
+    for (int c = 0; c < m; ++c) h(i, c) = forward_substitution(beta[i], h(i, c), i, [&](int j) { return row[j]; }, [&](int j) { return h(j, c); });
   }
   for (int i = 0; i < m; ++i)
     for (int c = 0; c < m; ++c) h(i, c) = i == c ? L(1) - h(i, c) : -h(i, c);

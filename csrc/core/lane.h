@@ -9,6 +9,7 @@
 //   lane_pow2_floor(a)                        the largest power of two <= |a|, for normal a (mantissa bits cleared)
 //   lane_pow2_inverse(p)                      1 / p for a power of two whose inverse is normal
 //   lane_ldexp(a, n)                          a 2^n for an integer |n| < 2^20; a and the result are normal
+//   lane_cbrt_estimate(a)                     the cube root within 4 % for normal a > 0
 //   lane_hmax(a), lane_hmin(a) -> real        over the W matrices: the bounds of a union of windows
 //   part_t<L>, parts_v<L>, lane_part(a, u), lane_set_part(a, u, x)    a lane value as parts of one register each, for throughput-bound loops
 //   lane_get(a, w), lane_set(a, w, x)         one matrix of the group, for rare paths (permutation, exceptional shifts)
@@ -144,6 +145,21 @@ SK_HD double lane_ldexp(double a, double n) {
   memcpy(&a, &bits, sizeof a);
   return a;
 }
+// A third of the bits, as an integer, is a third of the logarithm but for what completes the exponent's bias.
+SK_HD float lane_cbrt_estimate(float a) {
+  uint32_t u;
+  memcpy(&u, &a, sizeof u);
+  u = ((u >> 14) * 21845u >> 2) + 0x2a508000u;
+  memcpy(&a, &u, sizeof a);
+  return a;
+}
+SK_HD double lane_cbrt_estimate(double a) {
+  uint64_t u;
+  memcpy(&u, &a, sizeof u);
+  u = ((u >> 32) * 21845u << 16) + 0x2a9f800000000000ull;
+  memcpy(&a, &u, sizeof a);
+  return a;
+}
 SK_HD float lane_part(float a, int) { return a; }
 SK_HD double lane_part(double a, int) { return a; }
 SK_HD void lane_set_part(float& a, int, float x) { a = x; }
@@ -169,6 +185,7 @@ struct Machine<float> {
   static constexpr float ulp = 1.1920928955078125e-07f;             // 2^-23, xLAMCH('P')
   static constexpr float safmin = 1.17549435082228750797e-38f;      // 2^-126, xLAMCH('S')
   static constexpr float largest = 3.4028234663852886e+38f;
+  static constexpr float nan = __builtin_nanf("");
   // Matrices are scaled so that max|a| lies in [1/norm_bound, norm_bound]: products of three entries stay finite and,
   // for entries down to ulp * max|a|, normal.  Tighter than xGEEV's [sqrt(safmin)/ulp, ulp/sqrt(safmin)].
   static constexpr float norm_bound = 1048576.0f;                   // 2^20
@@ -180,6 +197,7 @@ struct Machine<double> {
   static constexpr double ulp = 2.220446049250313e-16;              // 2^-52
   static constexpr double safmin = 2.2250738585072014e-308;         // 2^-1022
   static constexpr double largest = 1.7976931348623157e+308;
+  static constexpr double nan = __builtin_nan("");
   static constexpr double norm_bound = 2.037035976334486e+90;       // 2^300
   static constexpr double vector_bound = 1.2676506002282294e+30;    // 2^100
   static constexpr double pivot_floor = 3.054936363499605e-151;     // 2^-500

@@ -64,11 +64,15 @@ SK_HD StandardBlock<L> standardize_block(L a, L b, L c, L d, const BlockEigenval
   r.c = lane_select(e.swap | e.real_pair, zero, c);
   r.cs = lane_select(e.swap, zero, lane_select(e.real_pair, e.shift / tau, one));
   r.sn = lane_select(e.swap, one, lane_select(e.real_pair, c / tau, zero));
-  L temp = a - d, sigma = b + c, p = half * temp;
+  L temp = a - d, sigma = b + c;
   mask_t<L> equalize = e.close & ((temp != zero) | (e.product >= zero));  // the others are in standard form
   if (!lane_any(equalize)) return r;
 
-  // Complex, or real and nearly equal: make the diagonal equal.
+  // Complex, or real and nearly equal: make the diagonal equal.  Only the ratio of temp and sigma counts; in skew-symmetric
+  // matrices both are rounding errors, which may be too small for a product to keep its digits.
+  const L lift = lane_pow2_inverse(lane_pow2_floor(lane_max(lane_max(lane_abs(temp), lane_abs(sigma)), L(Machine<T>::safmin))));
+  temp = temp * lift, sigma = sigma * lift;
+  L p = half * temp;
   L t = lane_select(equalize, lane_hypot(sigma, temp), one);
   t = lane_select(t == zero, one, t);
   L cs = lane_sqrt(half * (one + lane_abs(sigma) / t));

@@ -32,6 +32,7 @@ struct Workspace {
   static constexpr long lanes_needed(int n, bool vectors) {
     return long(n) * leading_dimension(n) * (vectors ? 2 : 1) + 9L * n;
   }
+  Workspace() = default;
   SK_HD Workspace(L* storage, uint16_t* perm_storage, int n, bool vectors) : perm(perm_storage), permuted(false) {
     int ld = leading_dimension(n);
     h = {storage, n, ld};

@@ -1,4 +1,4 @@
-// spectral_kernels::eig_simd on CPU tensors: checks, allocation, registration (LibTorch stable ABI).
+// spectral_kernels::eig_batched on CPU tensors: checks, allocation, registration (LibTorch stable ABI).
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -45,4 +45,4 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& A, bool left, bool 
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(spectral_kernels, CPU, m) { m.impl("eig_simd", TORCH_BOX(&eig)); }
+STABLE_TORCH_LIBRARY_IMPL(spectral_kernels, CPU, m) { m.impl("eig_batched", TORCH_BOX(&eig)); }

@@ -1,6 +1,5 @@
 // Batched eig: the matrices of one thread in groups of W, and the group of real matrices (eig_complex.h has the complex one).
 #pragma once
-#include <limits>
 #include <utility>
 
 #include "../core/eig.h"
@@ -39,14 +38,13 @@ void store_vector(const Workspace<E>& ws, Re&& re, Im&& im, real_t<L>* const* ta
 template <class L, class Re, class Im>
 void store_values(int64_t first, int count, int n, const SchurResult<L>& s, Re&& re, Im&& im, const EigOutputs<real_t<L>>& out) {
   using T = real_t<L>;
-  const L nan(std::numeric_limits<T>::quiet_NaN());
   T* values[width_v<L>] = {};
   for (int w = 0; w < count; ++w) {
     out.info[first + w] = int(lane_get(s.info, w));
     values[w] = out.values + (first + w) * 2 * n;
   }
-  auto value = [&](int i, L x) { return lane_select(L(T(i)) < s.info, nan, unscale(x, s.factors)); };
-  store_complex(n, [&](int i) { return value(i, re(i)); }, [&](int i) { return value(i, im(i)); }, values, static_cast<L*>(nullptr));
+  auto part = [&](int i, L x) { return finished_value(i, x, s); };
+  store_complex(n, [&](int i) { return part(i, re(i)); }, [&](int i) { return part(i, im(i)); }, values, static_cast<L*>(nullptr));
 }
 
 // Stores eigenvectors as the back-substitution emits them, up to two columns of each matrix at a time.
@@ -75,7 +73,7 @@ struct VectorWriter {
       if (left && lane_get(pair, w) > 0) std::swap(lower[w], upper[w]);
     }
     const mask_t<L> failed = *info > zero;
-    const L nan(std::numeric_limits<T>::quiet_NaN()), sign(left ? T(-1) : T(1));
+    const L nan(Machine<T>::nan), sign(left ? T(-1) : T(1));
     auto imaginary = [&](int i, L s) { return lane_select(failed, nan, lane_select(c.pair, s * yi[i], zero)); };
     auto real_part = [&](int i) { return lane_select(failed, nan, lane_select(c.pair, yr[i], yi[i])); };
     store_vector<L>(*ws, [&](int i) { return lane_select(failed, nan, yr[i]); }, [&](int i) { return imaginary(i, sign); }, lower);

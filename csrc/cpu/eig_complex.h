@@ -20,7 +20,7 @@ struct ComplexVectorWriter {
     T* target[width_v<L>] = {};
     for (int w = 0; w < count; ++w) target[w] = out + ((first + w) * n + (left ? n - 1 - j : j)) * int64_t(n) * 2;
     const mask_t<L> failed = *info > L(0);
-    const L nan(std::numeric_limits<T>::quiet_NaN());
+    const L nan(Machine<T>::nan);
     auto at = [&](int i) -> const Complex<L>& { return y[i * vectors_at_once + v]; };
     auto part = [&](L x) { return lane_select(failed, nan, x); };
     store_vector<L>(*ws, [&](int i) { return part(at(i).re); }, [&](int i) { return part(at(i).im); }, target);

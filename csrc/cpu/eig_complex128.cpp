@@ -1,4 +1,4 @@
-// The complex128 kernels of spectral_kernels::eig_simd.
+// The complex128 kernels of spectral_kernels::eig_batched.
 #include "eig_complex.h"
 
 #include "eig_batch.h"

@@ -1,4 +1,4 @@
-// The float64 kernels on the real dense solver: spectral_kernels::eig_simd, jacobian_eig and householder_eigvals.
+// The float64 kernels on the real dense solver: spectral_kernels::eig_batched, jacobian_eig and householder_eigvals.
 #include "eig_batch.h"
 #include "householder.h"
 #include "jacobian.h"

@@ -87,4 +87,4 @@ std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& A, bool vectors, bool uppe
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(spectral_kernels, CPU, m) { m.impl("eigh_simd", TORCH_BOX(&eigh)); }
+STABLE_TORCH_LIBRARY_IMPL(spectral_kernels, CPU, m) { m.impl("eigh_batched", TORCH_BOX(&eigh)); }

@@ -316,6 +316,16 @@ SK_LANE SimdLane<T, W, U> lane_ldexp(SimdLane<T, W, U> a, SimdLane<T, W, U> n) {
   for (int u = 0; u < U; ++u) a.v[u] = vec_ldexp<T, W>(a.v[u], n.v[u]);
   return a;
 }
+template <class T, int W>
+SK_HD Vec<T, W> vec_cbrt_estimate(Vec<T, W> a) {
+  using U = typename RawVector<std::make_unsigned_t<typename IntOf<T>::type>, W * sizeof(T)>::type;
+  if constexpr (sizeof(T) == 4) return (Vec<T, W>)((((U)a >> 14) * 21845u >> 2) + 0x2a508000u);
+  else return (Vec<T, W>)((((U)a >> 32) * 21845ull << 16) + 0x2a9f800000000000ull);
+}
+SK_LANE SimdLane<T, W, U> lane_cbrt_estimate(SimdLane<T, W, U> a) {
+  for (int u = 0; u < U; ++u) a.v[u] = vec_cbrt_estimate<T, W>(a.v[u]);
+  return a;
+}
 SK_LANE SimdLane<T, W, 1> lane_part(const SimdLane<T, W, U>& a, int u) {
   SimdLane<T, W, 1> r;
   r.v[0] = a.v[u];

@@ -22,6 +22,14 @@ struct PartialSketch {
   std::vector<int64_t> counts = std::vector<int64_t>(columns);
   Sums sums;
   double smallest = std::numeric_limits<double>::infinity(), largest = -smallest;
+
+  void count_bin(int bin, int64_t cell, int64_t times) { counts[bin] += times, counts[plane_at + cell] += times; }
+  void count_phase(int phase, int64_t times) { counts[phase_at + phase] += times; }
+  void count_tally(Tally tally, int64_t times) { counts[tally_at + tally] += times; }
+  void add(const Sums& terms, double modulus, int64_t times) {
+    sums.add(terms, times);
+    smallest = std::min(smallest, modulus), largest = std::max(largest, modulus);
+  }
 };
 
 // The rows of the three tensors; threads add to it one at a time.  Integers and extremes: their order does not matter.

@@ -12,10 +12,12 @@ from torch import Tensor
 from spectral_kernels import ops
 from spectral_kernels.api.spectrum.spectrum import BUCKET, Spectrum
 from spectral_kernels.api.spectrum.suspect import near_defective
-from spectral_kernels.api.transitions import Diagonal, RankOne, Scalar, Transition, ZeroOrderHold
+from spectral_kernels.api.transitions import Diagonal, DiagonalPlusRankOne, HouseholderProduct, RankOne, Scalar, Transition, ZeroOrderHold
 from spectral_kernels.api.transitions.values import poison
+from spectral_kernels.dispatch import ANY_BATCH
 
-_CHUNK_BYTES = 4 * 2**20  # of factors and intermediate results at a time
+_CHUNK_BYTES = 4 * 2**20  # of factors and intermediate results at a time, in the caches of a CPU
+_CHUNK_BYTES_ELSEWHERE = 256 * 2**20  # a launch should be worth its time
 _LEAST = 64  # positions at a time: full lane groups for every thread
 
 
@@ -29,22 +31,37 @@ def add(into: Spectrum, transition: Transition, axes: Mapping[str, int] | None, 
             raise ValueError(f"{type(t).__name__}.spectrum: position buckets need an axis of positions, got time = {t.time}")
         axes[BUCKET] = dims + t.time
     places = into._places(t.batch_shape, axes, at)
-    if isinstance(t, ZeroOrderHold) and not t.rate.is_complex():
-        _zero_order_hold(into, t, places, start)
+    if (sink := _sink(t)) is not None:
+        op, factors, shared = sink
+        state, tables = into._state_on(t.device), ops.sketch_tables(*_kind(t), t.device)
+        for rows, *own, valid in state._slices(places, start, None, dims, *factors, t.valid):
+            op(*state._rows(), rows, *own, *shared, valid, t.multiplicity, *tables)
+        into._merge(state)
         return
-    for block in _blocks(t.batch_shape, max(_LEAST, _CHUNK_BYTES // _bytes_per_position(t))):
+    limit = _CHUNK_BYTES if t.device.type == "cpu" else _CHUNK_BYTES_ELSEWHERE
+    for block in _blocks(t.batch_shape, max(_LEAST, limit // _bytes_per_position(t))):
         part = t[block]
         values, counts, log = _values(part)
         repeats = torch.tensor(counts, dtype=torch.int64, device=values.device) * t.multiplicity
         into._sketch(values.resolve_conj(), part.valid, _suspect(part, values), repeats, log, places, start, block)
 
 
-def _zero_order_hold(into: Spectrum, t: ZeroOrderHold, places: Any, start: int) -> None:
-    state = into._state_on(t.device)
-    tables = ops.sketch_tables(t.dtype, True, t.device)
-    for rows, delta, valid in state._slices(places, start, None, len(t.batch_shape), t.delta, t.valid):
-        ops.sketch_zero_order_hold(*state._rows(), rows, delta, t.rate, valid, t.multiplicity, *tables)
-    into._merge(state)
+def _sink(t: Transition) -> tuple[Any, tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+    """The op that takes the factors of `t` to a sketch, those with batch axes and those without; None where only eigenvalues can go."""
+    if isinstance(t, ZeroOrderHold) and not t.rate.is_complex():
+        return ops.sketch_zero_order_hold, (t.delta,), (t.rate,)
+    if isinstance(t, RankOne) and t.p is None and not t.k.is_complex():
+        return ops.sketch_rank_one, (t.alpha, t.beta, t.k), ()
+    if isinstance(t, DiagonalPlusRankOne) and t.sign is not None:
+        return ops.sketch_secular, (t.d, t.b, t.c), ()
+    if isinstance(t, HouseholderProduct) and 2 <= t.rank < min(t.size, ANY_BATCH + 1):
+        return ops.sketch_householder, (t.alpha, t.beta, t.k), ()
+    return None
+
+
+def _kind(t: Transition) -> tuple[torch.dtype, bool]:
+    """The dtype of what a fused sink counts, and whether it is logarithms."""
+    return t.dtype.to_complex() if isinstance(t, HouseholderProduct) else t.dtype, isinstance(t, ZeroOrderHold)
 
 
 def _values(t: Transition) -> tuple[Tensor, tuple[int, ...], bool]:

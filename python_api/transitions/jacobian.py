@@ -61,7 +61,7 @@ class Jacobian(Transition):
         A second solve gives eigenvectors that may differ in sign, so their derivative cannot be taken from the factors alone.
         """
         vectors = left or right
-        fused = not self.weight.is_complex() and dispatch.rule("eig", self.weight.device.type, self.dtype, self.size).name == "simd"
+        fused = not self.weight.is_complex() and dispatch.rule("eig", self.weight.device.type, self.dtype, self.size).name != "lapack"
         if not fused or (vectors and differentiated(self.weight, self.coefficient, self.diagonal)):
             return super()._solve(left=left, right=right)
         w, V, U, info = jacobian_eig(self.weight, self.coefficient, self.diagonal, left, right)

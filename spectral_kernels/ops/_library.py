@@ -10,8 +10,11 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
-from spectral_kernels import autograd
+from spectral_kernels import autograd, triton
+from spectral_kernels._load import load_cpu, load_cuda
 
+CPU_ISA = load_cpu()
+CUDA_BUILT = load_cuda()
 library = torch.library.Library("spectral_kernels", "DEF")
 
 
@@ -41,10 +44,25 @@ def differentiated(*tensors: Tensor) -> bool:
     return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors) if forward_ad._current_level >= 0 else False
 
 
-def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullBack | None = None) -> None:
-    """``definition`` serves every device without a kernel for ``op``, and its derivatives are those of the op's first output."""
+def serve(op: Any, definition: Callable[..., Any]) -> None:
+    """``definition`` serves every device without a kernel for ``op``; CUDA tensors take the kernel of the extension where it has one, else the Triton
+    kernel where there is one, Triton is there, and it serves their size.
+    """
     name = op.name().partition("::")[2]
     library.impl(name, definition, "CompositeExplicitAutograd")
+
+    def on_cuda(*args: Any) -> Any:
+        result = triton.launcher(name)(*args) if triton.available() else NotImplemented
+        return definition(*args) if result is NotImplemented else result
+
+    if name in triton.LAUNCHERS and not torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CUDA"):
+        library.impl(name, on_cuda, "CUDA")
+
+
+def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullBack | None = None) -> None:
+    """`serve`, and the derivatives of ``definition`` are those of the op's first output."""
+    name = op.name().partition("::")[2]
+    serve(op, definition)
 
     def differentiable(keyset: Any, *args: Any) -> Any:
         solve = below(op, keyset)

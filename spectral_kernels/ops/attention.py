@@ -1,7 +1,7 @@
 """The log-sum-exp of attention's rows, streamed: no (T, S) matrix in memory, no values.
 
-The definition and the meaning of the arguments stand in `reference.attention_lse`; the kernel of the compiled extensions serves the CPU.
-The backward pass, and every other device, run the definition on a few queries at a time.
+The definition and the meaning of the arguments stand in `reference.attention_lse`; kernels serve the CPU and, where
+Triton is there, CUDA.  The backward pass, and every other device, run the definition on a few queries at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectral_kernels.ops._library import define, library
+from spectral_kernels.ops._library import define, library, serve
 from spectral_kernels.reference import attention_lse as reference
 
 attention_lse = define("attention_lse(Tensor q, Tensor k, Tensor start, Tensor end, Tensor? bias, Tensor? key_bias, float scale, float softcap) -> Tensor")
@@ -42,7 +42,7 @@ def _attention_lse(
     return torch.cat(parts, 2) if parts else q.new_empty(q.shape[:-1], dtype=torch.float64)
 
 
-library.impl("attention_lse", _attention_lse, "CompositeExplicitAutograd")
+serve(attention_lse, _attention_lse)
 
 
 # Fake kernel

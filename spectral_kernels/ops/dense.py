@@ -1,8 +1,8 @@
 """The dense eigenproblems.
 
 ``eig`` and ``eigh`` are what users' programs hold (`torch.compile`, `torch.export`, `torch.func`): they choose the kernel at run
-time (`dispatch`), differentiate (`autograd`), and raise where ``raises`` names the function to raise for.  ``eig_simd`` and
-``eigh_simd`` are kernels of the compiled extensions.
+time (`dispatch`), differentiate (`autograd`), and raise where ``raises`` names the function to raise for.  ``eig_batched`` and
+``eigh_batched`` are the kernels of the compiled extensions, for the CPU and for CUDA.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Results = tuple[Tensor, ...]
 
 _EIG = "(Tensor eigenvalues, Tensor right, Tensor left, Tensor info)"
 _EIGH = "(Tensor eigenvalues, Tensor eigenvectors, Tensor info)"
-eig_simd = define(f"eig_simd(Tensor A, bool left, bool right, bool balance) -> {_EIG}")
-eigh_simd = define(f"eigh_simd(Tensor A, bool vectors, bool upper) -> {_EIGH}")
+eig_batched = define(f"eig_batched(Tensor A, bool left, bool right, bool balance) -> {_EIG}")
+eigh_batched = define(f"eigh_batched(Tensor A, bool vectors, bool upper) -> {_EIGH}")
 eig = define(f"eig(Tensor A, bool left, bool right, bool balance, float broadening, str? raises) -> {_EIG}")
 eigh = define(f"eigh(Tensor A, bool vectors, bool upper, float broadening, str? raises) -> {_EIGH}")
 inverse_from_left = define("inverse_from_left(Tensor V, Tensor U) -> Tensor")
@@ -93,8 +93,8 @@ def _inverse_from_left_fake(V: Tensor, U: Tensor) -> Tensor:
 
 
 _FAKES: dict[str, Callable[..., Any]] = {
-    "eig_simd": _eig_fake,
-    "eigh_simd": _eigh_fake,
+    "eig_batched": _eig_fake,
+    "eigh_batched": _eigh_fake,
     "eig": _eig_fake,
     "eigh": _eigh_fake,
     "inverse_from_left": _inverse_from_left_fake,
@@ -141,20 +141,20 @@ library.impl("inverse_from_left", _inverse_from_left_autograd, "Autograd", with_
 # Batching rules: every op takes any number of leading dimensions
 
 
-def _eig_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, left: bool, right: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
+def _eig_vmap(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, left: bool, right: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
     return op(front(A, in_dims[0], info.batch_size), left, right, *args), (0, 0 if right else None, 0 if left else None, 0)
 
 
-def _eigh_batched(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, vectors: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
+def _eigh_vmap(op: Any, info: Any, in_dims: tuple[int | None, ...], A: Tensor, vectors: bool, *args: Any) -> tuple[Results, tuple[int | None, ...]]:
     return op(front(A, in_dims[0], info.batch_size), vectors, *args), (0, 0 if vectors else None, 0)
 
 
-def _inverse_from_left_batched(info: Any, in_dims: tuple[int | None, ...], V: Tensor, U: Tensor) -> tuple[Tensor, int]:
+def _inverse_from_left_vmap(info: Any, in_dims: tuple[int | None, ...], V: Tensor, U: Tensor) -> tuple[Tensor, int]:
     return inverse_from_left(front(V, in_dims[0], info.batch_size), front(U, in_dims[1], info.batch_size)), 0
 
 
-torch.library.register_vmap("spectral_kernels::eig_simd", partial(_eig_batched, eig_simd), lib=library)
-torch.library.register_vmap("spectral_kernels::eig", partial(_eig_batched, eig), lib=library)
-torch.library.register_vmap("spectral_kernels::eigh_simd", partial(_eigh_batched, eigh_simd), lib=library)
-torch.library.register_vmap("spectral_kernels::eigh", partial(_eigh_batched, eigh), lib=library)
-torch.library.register_vmap("spectral_kernels::inverse_from_left", _inverse_from_left_batched, lib=library)
+torch.library.register_vmap("spectral_kernels::eig_batched", partial(_eig_vmap, eig_batched), lib=library)
+torch.library.register_vmap("spectral_kernels::eig", partial(_eig_vmap, eig), lib=library)
+torch.library.register_vmap("spectral_kernels::eigh_batched", partial(_eigh_vmap, eigh_batched), lib=library)
+torch.library.register_vmap("spectral_kernels::eigh", partial(_eigh_vmap, eigh), lib=library)
+torch.library.register_vmap("spectral_kernels::inverse_from_left", _inverse_from_left_vmap, lib=library)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 
 from spectral_kernels import autograd
-from spectral_kernels.ops._library import below, define, differentiated, front, library
+from spectral_kernels.ops._library import below, define, differentiated, front, library, serve
 from spectral_kernels.reference import secular as reference
 
 Results = tuple[Tensor, ...]
@@ -24,9 +24,9 @@ secular = define(f"secular(Tensor d, Tensor p) -> {_ROOTS}")
 secular_complex = define(f"secular_complex(Tensor d, Tensor p) -> {_ROOTS}")
 secular_eig = define("secular_eig(Tensor d, Tensor b, Tensor c, bool left, bool right) -> (Tensor eigenvalues, Tensor right, Tensor left, Tensor info)")
 
-library.impl("secular", reference.secular, "CompositeExplicitAutograd")
-library.impl("secular_complex", reference.secular_complex, "CompositeExplicitAutograd")
-library.impl("secular_eig", reference.secular_eig, "CompositeExplicitAutograd")
+serve(secular, reference.secular)
+serve(secular_complex, reference.secular_complex)
+serve(secular_eig, reference.secular_eig)
 
 
 # Fake kernels

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectral_kernels.ops._library import define, library
+from spectral_kernels.ops._library import define, library, serve
+from spectral_kernels.ops.closed_forms import rank_one_eigvals
+from spectral_kernels.ops.householder import householder_eigvals
+from spectral_kernels.ops.secular import secular
 from spectral_kernels.reference import sketch as reference
 
 _AT_ONCE = 1 << 21
@@ -19,6 +22,9 @@ _STATE = "Tensor(a!) counts, Tensor(b!) sums, Tensor(c!) extremes, Tensor rows"
 _TABLES = "Tensor edges, Tensor directions, Tensor rings"
 sketch = define(f"sketch({_STATE}, Tensor values, Tensor? valid, Tensor? suspect, Tensor repeats, {_TABLES}, bool log) -> ()")
 sketch_zero_order_hold = define(f"sketch_zero_order_hold({_STATE}, Tensor delta, Tensor rate, Tensor? valid, int repeat, {_TABLES}) -> ()")
+sketch_rank_one = define(f"sketch_rank_one({_STATE}, Tensor alpha, Tensor beta, Tensor k, Tensor? valid, int repeat, {_TABLES}) -> ()")
+sketch_secular = define(f"sketch_secular({_STATE}, Tensor d, Tensor b, Tensor c, Tensor? valid, int repeat, {_TABLES}) -> ()")
+sketch_householder = define(f"sketch_householder({_STATE}, Tensor alpha, Tensor beta, Tensor k, Tensor? valid, int repeat, {_TABLES}) -> ()")
 
 
 def sketch_tables(dtype: torch.dtype, log: bool, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -50,13 +56,47 @@ def _sketch_zero_order_hold(
         reference.zero_order_hold(counts, sums, extremes, rows, d, rate, ok, repeat)
 
 
-library.impl("sketch", _sketch, "CompositeExplicitAutograd")
-library.impl("sketch_zero_order_hold", _sketch_zero_order_hold, "CompositeExplicitAutograd")
+def _sketch_rank_one(*args: Any) -> None:
+    """The eigenvalues of ``alpha I - beta k k^T``: ``alpha, beta (G, ...)``, ``k (G, ..., n)``, each counted ``repeat`` times."""
+    (*state, alpha, beta, k, valid, repeat), tables = args[:-3], args[-3:]
+    n = k.shape[-1]
+    repeats = torch.tensor([n - 1, 1] if n > 1 else [1] * n, dtype=torch.int64, device=k.device) * repeat
+    for ki, ai, bi, ok in _pieces(k.numel(), k, alpha, beta, valid):
+        sketch(*state, rank_one_eigvals(ai, bi, ki, None, True).real, ok, None, repeats, *tables, False)
+
+
+def _sketch_secular(*args: Any) -> None:
+    """The eigenvalues of ``Diag(d) + b c^T``, b c of one sign: ``d``, ``b``, ``c (G, ..., n)``, each counted ``repeat`` times."""
+    (*state, d, b, c, valid, repeat), tables = args[:-3], args[-3:]
+    repeats = torch.full((d.shape[-1],), repeat, device=d.device)
+    for di, bi, ci, ok in _pieces(d.numel(), d, b, c, valid):
+        sketch(*state, secular(di, bi * ci)[0], ok, None, repeats, *tables, False)
+
+
+def _sketch_householder(*args: Any) -> None:
+    """The eigenvalues of ``alpha P_m ... P_1``: ``alpha (G, ...)``, ``beta (G, ..., m)``, ``k (G, ..., m, n)``, ``2 <= m < n``, each ``repeat`` times.
+
+    Where one of a position's eigenvalues is not finite, none is.
+    """
+    (*state, alpha, beta, k, valid, repeat), tables = args[:-3], args[-3:]
+    m, n = k.shape[-2:]
+    repeats = torch.tensor([n - m] + [1] * m, device=k.device) * repeat
+    for ki, bi, ai, ok in _pieces(k.numel(), k, beta, alpha[..., None], valid):
+        values = torch.cat([ai, ai * householder_eigvals(bi, ki)[0]], -1)
+        bad = ~torch.view_as_real(values).isfinite().all(-1).all(-1, keepdim=True)
+        sketch(*state, values.masked_fill(bad, torch.nan), ok, None, repeats, *tables, False)
+
+
+serve(sketch, _sketch)
+serve(sketch_zero_order_hold, _sketch_zero_order_hold)
+serve(sketch_rank_one, _sketch_rank_one)
+serve(sketch_secular, _sketch_secular)
+serve(sketch_householder, _sketch_householder)
 
 
 def _nothing(*_: Any) -> None:
     """The fake kernels: all that the ops give is in their arguments."""
 
 
-torch.library.register_fake("spectral_kernels::sketch", _nothing, lib=library)
-torch.library.register_fake("spectral_kernels::sketch_zero_order_hold", _nothing, lib=library)
+for _op in (sketch, sketch_zero_order_hold, sketch_rank_one, sketch_secular, sketch_householder):
+    torch.library.register_fake(_op.name(), _nothing, lib=library)

@@ -64,7 +64,7 @@ def eig_matrix(A: Tensor, left: bool, right: bool) -> tuple[Tensor, Tensor, Tens
 
 
 def eig(A: Tensor, left: bool, right: bool, balance: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The contract of the op ``spectral_kernels::eig_simd``, for every device, dtype and size.
+    """The contract of the op ``spectral_kernels::eig_batched``, for every device, dtype and size.
 
     Args:
         A: ``(..., n, n)``, float32, float64, complex64 or complex128.

@@ -21,7 +21,7 @@ def from_triangle(A: Tensor, upper: bool) -> Tensor:
 
 
 def eigh(A: Tensor, vectors: bool, upper: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Same contract as the op ``spectral_kernels::eigh_simd``; every matrix on its own, in double precision.
+    """Same contract as the op ``spectral_kernels::eigh_batched``; every matrix on its own, in double precision.
 
     ``A (..., n, n)`` of any of the four dtypes -> eigenvalues ``(..., n)``, eigenvectors ``(..., n, n)`` or ``(0,)``, info ``(...)``: 0, or
     n + 1 and NaN for a matrix whose triangle holds NaN or Inf.

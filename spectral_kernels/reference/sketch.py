@@ -142,10 +142,11 @@ def directions() -> Tensor:
 def limbs(terms: Tensor) -> Tensor:
     """Numbers (...) float64 in fixed point, rounded once: ``(..., 3)`` int64."""
     t = (terms * UNIT).round()
+    sign, t = t.sign(), t.abs()  # a small negative number and 2^64 have no sum in float64
     high = (t / 2.0**64).floor()
     t = t - high * 2.0**64
     middle = (t / 2.0**32).floor()
-    return torch.stack([high, middle, t - middle * 2.0**32], -1).long()
+    return (torch.stack([high, middle, t - middle * 2.0**32], -1) * sign[..., None]).long()
 
 
 def normalise(sums: Tensor) -> None:

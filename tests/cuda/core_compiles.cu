@@ -4,10 +4,12 @@
 #include "core/ehrlich_aberth.h"
 #include "core/eigh.h"
 #include "core/householder.h"
+#include "core/jacobi.h"
 #include "core/jacobian.h"
+#include "core/low_rank.h"
 #include "core/rank_one.h"
 #include "core/secular_vectors.h"
-#include "core/sketch.h"
+#include "core/sketch_value.h"
 
 template <class T>
 struct StoreVectors {

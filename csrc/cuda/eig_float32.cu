@@ -1,0 +1,7 @@
+// The float32 kernels of spectral_kernels::eig_batched.
+#include "eig_launch.h"
+
+namespace sk {
+template SK_EIG_OF_STRIDED(float, false);
+template SK_EIG_OF_STRIDED(float, true);
+}  // namespace sk

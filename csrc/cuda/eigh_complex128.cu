@@ -1,0 +1,6 @@
+// The complex128 kernels of spectral_kernels::eigh_batched.
+#include "eigh_launch.cuh"
+
+namespace sk {
+template SK_EIGH_OF_TRIANGLE(Complex<double>);
+}  // namespace sk

@@ -1,0 +1,6 @@
+// The float32 kernels of spectral_kernels::householder_eigvals.
+#include "factor_launch.h"
+
+namespace sk {
+template SK_EIG_OF_FACTORS(HouseholderSource<float>, false);
+}  // namespace sk
