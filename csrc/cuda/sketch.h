@@ -1,4 +1,4 @@
-// Sketches on the device: what the ops call, without the kernels (sketch.cu).
+// Sketches on the device: what the ops call, without the kernels (sketch_kernels.cu).
 #pragma once
 #include "../core/sketch_value.h"
 #include "source.cuh"
