@@ -205,8 +205,8 @@ def _run(
     step: Step,
 ) -> Run:
     """The run of one model over this process's batches, then over those of all."""
-    if (done := out / f"{name}{suffix}").exists():
-        return Run.load(done)
+    if (finished := out / f"{name}{suffix}").exists():
+        return Run.load(finished)
     path = out / _PARTIAL / f"{name}-{processes.rank}-of-{processes.count}{suffix}"
     title, what = models.title(settings.model), {"spectrum": "reading", "initial": "reading, with new weights"}[name]
     run = Run.load(path) if path.exists() else Run(title, buckets=settings.starts)
@@ -216,16 +216,18 @@ def _run(
         device = models.input_device(model)
         saved = time.monotonic()
         with torch.inference_mode(), capture(model, buckets=settings.starts, into=run):
-            while run.batches < len(batches):
-                step(f"{title}: {what}", run.batches, len(batches))
-                model(input_ids=batches[run.batches].to(device))
+            for done in range(run.batches, len(batches)):
+                step(f"{title}: {what}", done, len(batches))
+                model(input_ids=batches[done].to(device))
+                if run.batches == done:  # a batch counts where a recurrence ran
+                    break
                 if time.monotonic() - saved >= save_every and run.batches < len(batches):
                     _save(run, path)
                     saved = time.monotonic()
         del model
-        _save(run, path)
-    if not run.records:
+    if run.batches < len(batches):
         raise ValueError(f"analyze: {title} has no recurrence that is known ({'; '.join(f'{n}: {why}' for n, why in run.skipped.items()) or 'no kernel was called'})")
+    _save(run, path)
     return run.all_reduce() if processes.count > 1 else run
 
 
