@@ -56,7 +56,8 @@ lint: $(VENV)/.complete
 bench: build $(VENV)/.complete
 	$(PY) benchmarks/run.py
 
-# wheel: one wheel for Python >= 3.10 and torch >= 2.10, into dist/
+# wheel: one wheel for Python >= 3.10 and torch >= 2.10, its CUDA kernels compiled for every architecture, into dist/
+wheel: export SPECTRAL_CUDA_ARCHS = 80,90,100
 wheel: build
 	rm -rf build/lib build/lib.* build/bdist.*
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .

@@ -30,7 +30,7 @@ X86_ISAS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
 }
 ISAS = X86_ISAS if platform.machine() in {"x86_64", "AMD64"} else {"default": []}
-CUDA_ARCHS = ("80", "90", "100")
+CUDA_ARCHS = ("80",)  # and PTX, from which the driver compiles for all that came after
 # No fast-math; products are contracted only where the source says lane_fma, so that every lane width gives the same bits.
 COMMON = [
     "-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-Wno-ignored-attributes",

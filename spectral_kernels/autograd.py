@@ -12,7 +12,7 @@ e > 0 replaces 1/d by conj(d) / (|d|^2 + e^2), which stays finite where eigenval
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -268,23 +268,45 @@ class Secular(Function):
         return dw, None, dw - dd.gather(-1, origin)
 
 
-PullBack = Callable[[Callable[..., Any], tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
+# (definition, inputs, eigenvalues, gradient of the eigenvalues) -> gradients of the inputs; the definition takes the eigenvalues, for their order, and the inputs
+PullBack = Callable[[Callable[..., Any], tuple[Tensor, ...], Tensor, Tensor], tuple[Tensor, ...]]
 
 
-def _pull_back(definition: Callable[..., Any], inputs: tuple[Tensor, ...], g: Tensor) -> tuple[Tensor, ...]:
-    return torch.func.vjp(definition, *inputs)[1](g)
+def _pull_back(definition: Callable[..., Any], inputs: tuple[Tensor, ...], value: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    return torch.func.vjp(partial(definition, value), *inputs)[1](g)
+
+
+def in_order_of(value: Tensor, found: Tensor) -> Tensor:
+    """``found`` (..., n), eigenvalues of a matrix that differs from that of ``value`` (..., n) by rounding, in the order of ``value``: each takes the nearest that is left."""
+    distance = (value.detach().unsqueeze(-1) - found.detach().unsqueeze(-2)).abs()  # (..., value, found)
+    taken = []
+    for i in range(value.shape[-1]):
+        nearest = distance[..., i, :].argmin(-1, keepdim=True)
+        distance = distance.scatter(-1, nearest.unsqueeze(-2).expand(*distance.shape[:-1], 1), torch.inf)
+        taken.append(nearest)
+    return found.gather(-1, torch.cat(taken, -1)) if taken else found
 
 
 class ByDefinition(Function):
-    """Derivatives of the first output of an op by those of its definition, which is evaluated anew: only the inputs are kept."""
+    """Derivatives of the first output of an op by those of its definition, which is evaluated anew: only the inputs and that output are kept.
+
+    Where the output is eigenvalues, ``unordered``, another rounding may bring those of the definition in another order.
+    """
 
     @staticmethod
-    def forward(ctx: Any, solve: Callable[..., Any], definition: Callable[..., Any], pull_back: PullBack | None, *inputs: Tensor) -> Any:
+    def forward(ctx: Any, solve: Callable[..., Any], definition: Callable[..., Any], pull_back: PullBack | None, unordered: bool, *inputs: Tensor) -> Any:
         outputs = solve(*inputs)
-        ctx.definition = lambda *given: outputs_of[0] if isinstance(outputs_of := definition(*given), tuple) else outputs_of
+
+        def first(value: Tensor, *given: Tensor) -> Tensor:
+            found = definition(*given)
+            found = found[0] if isinstance(found, tuple) else found
+            return in_order_of(value, found) if unordered else found
+
+        ctx.definition = first
         ctx.pull_back = pull_back or _pull_back
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        value = outputs[0] if isinstance(outputs, tuple) else outputs
+        ctx.save_for_backward(*inputs, value)
+        ctx.save_for_forward(*inputs, value)
         ctx.set_materialize_grads(False)
         ctx.others = len(outputs) - 1 if isinstance(outputs, tuple) else 0
         if ctx.others:
@@ -293,15 +315,15 @@ class ByDefinition(Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, *_: Any) -> Grads:
-        inputs = ctx.saved_tensors
-        return (None, None, None, *((None,) * len(inputs) if g is None else ctx.pull_back(ctx.definition, inputs, g)))
+        *inputs, value = ctx.saved_tensors
+        return (None, None, None, None, *((None,) * len(inputs) if g is None else ctx.pull_back(ctx.definition, tuple(inputs), value, g)))
 
     @staticmethod
     @_forward_grad
-    def jvp(ctx: Any, _solve: None, _definition: None, _pull: None, *tangents: Tensor | None) -> Any:
+    def jvp(ctx: Any, _solve: None, _definition: None, _pull: None, _unordered: None, *tangents: Tensor | None) -> Any:
         # the transpose of the transpose, because torch nests no forward derivatives
-        inputs = tuple(forward_ad.unpack_dual(x).primal for x in ctx.saved_tensors)  # they carry the tangents of this level
-        value, pull = torch.func.vjp(ctx.definition, *inputs)[:2]
+        *inputs, value = (forward_ad.unpack_dual(x).primal for x in ctx.saved_tensors)  # they carry the tangents of this level
+        found, pull = torch.func.vjp(partial(ctx.definition, value), *inputs)[:2]
         given = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents, strict=True))
-        (tangent,) = torch.func.vjp(pull, torch.zeros_like(value))[1](given)
+        (tangent,) = torch.func.vjp(pull, torch.zeros_like(found))[1](given)
         return (tangent, *(None,) * ctx.others) if ctx.others else tangent

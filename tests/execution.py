@@ -3,7 +3,7 @@
     python tests/execution.py --readme README.md         writes the table there
 
 The kernels and their tests are read from the sources: a test runs a kernel if it loads a program of ``tests/cuda`` that includes the kernel's header,
-or (Triton) names the kernel's module; `test_execution` launches them.  What was done by hand stands in `ptx_runs.csv` and `gpu_runs.csv`.
+or (Triton) names the kernel, its module or its op; `test_execution` launches them.  What was done by hand stands in `ptx_runs.csv` and `gpu_runs.csv`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from spectral_kernels import triton
 from spectral_kernels.api.markdown import replace_block, rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +76,9 @@ def emulated_by(kernel: Kernel) -> list[str]:
 
 
 def interpreted_by(kernel: Kernel) -> list[str]:
-    return sorted({test for word in (kernel.name, Path(kernel.file).stem) for test in users(word) if "triton" in test})
+    module = Path(kernel.file).stem
+    ops = [op for op, where in triton.LAUNCHERS.items() if where == module]
+    return sorted({test for word in (kernel.name, module, *ops) for test in users(word) if "triton" in test})
 
 
 def records(name: str) -> dict[str, list[dict[str, str]]]:

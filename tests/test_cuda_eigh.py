@@ -143,7 +143,7 @@ def test_sanitizers_find_nothing(variant):
 def test_all_mappings_ran():
     for n in (1, 4, 6, 9, 17, 33):
         eigh(random_hermitian(2, n, np.float32))
-    names = " ".join(kernels().launched())
+    names = " ".join(launch.kernel for launch in kernels().launches())
     teams = ("WarpTeam<8>", "WarpTeam<16>", "BlockTeam")
     for kernel in ("thread_kernel<float, 1", "thread_kernel<float, 6", *(f"team_kernel<float, sk::{team}" for team in teams)):
         assert f"eigh_{kernel}, true>" in names

@@ -16,7 +16,7 @@ eig = partial(cuda_eig.eig, source="eig.cpp")
 
 
 def kernels(dtype: type, vectors: bool) -> str:
-    return "\n".join(cuda_eig.library("eig.cpp", dtype, vectors).launched())
+    return "\n".join(launch.kernel for launch in cuda_eig.library("eig.cpp", dtype, vectors).launches())
 
 
 @pytest.mark.parametrize("n, kernel", [(1, "thread_eig_kernel<2"), (8, "thread_eig_kernel<8"), (9, "WarpTeam<4>"), (33, "WarpTeam<16>"), (65, "BlockTeam")])

@@ -59,8 +59,8 @@ def serve(op: Any, definition: Callable[..., Any]) -> None:
         library.impl(name, on_cuda, "CUDA")
 
 
-def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullBack | None = None) -> None:
-    """`serve`, and the derivatives of ``definition`` are those of the op's first output."""
+def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullBack | None = None, unordered: bool = False) -> None:
+    """`serve`, and the derivatives of ``definition`` are those of the op's first output; ``unordered``: eigenvalues, in an order that rounding decides."""
     name = op.name().partition("::")[2]
     serve(op, definition)
 
@@ -80,7 +80,7 @@ def implement(op: Any, definition: Callable[..., Any], pull_back: autograd.PullB
             return call
 
         with enable_single_level_autograd_function():
-            return autograd.ByDefinition.apply(on_tensors(solve), on_tensors(definition), pull_back, *(args[i] for i in tensors))
+            return autograd.ByDefinition.apply(on_tensors(solve), on_tensors(definition), pull_back, unordered, *(args[i] for i in tensors))
 
     library.impl(name, differentiable, "Autograd", with_keyset=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,25 +26,25 @@ def _definition(weight: Tensor, coefficient: Tensor, diagonal: Tensor, left: boo
     return eig(gated_jacobian(weight, coefficient, diagonal), left, right, True, 0.0, None)
 
 
-def _pull_back(definition: Callable[..., Any], inputs: tuple[Tensor, ...], g: Tensor) -> Results:
+def _pull_back(definition: Callable[..., Any], inputs: tuple[Tensor, ...], eigenvalues: Tensor, g: Tensor) -> Results:
     """The gradient through the left and right vectors of `CHUNK_BYTES` of matrices at a time."""
     weight, coefficient, diagonal = inputs
     size = g.shape[-1]
-    c, d, flat = coefficient.flatten(0, -4), diagonal.flatten(0, -4), g.reshape(-1, size)
+    c, d, flat, w = coefficient.flatten(0, -4), diagonal.flatten(0, -4), g.reshape(-1, size), eigenvalues.reshape(-1, size)
     if coefficient.dim() == 3:
         c, d = coefficient[None], diagonal[None]
     step = max(1, CHUNK_BYTES // max(1, size**2 * weight.dtype.itemsize))
     of_weight, of_c, of_d = torch.zeros_like(weight), [c[:0]], [d[:0]]
     for i in range(0, c.shape[0], step):
         part = slice(i, i + step)
-        g_weight, g_c, g_d = torch.func.vjp(definition, weight, c[part], d[part])[1](flat[part])
+        g_weight, g_c, g_d = torch.func.vjp(partial(definition, w[part]), weight, c[part], d[part])[1](flat[part])
         of_weight = of_weight + g_weight
         of_c.append(g_c)
         of_d.append(g_d)
     return of_weight, torch.cat(of_c).reshape(coefficient.shape), torch.cat(of_d).reshape(diagonal.shape)
 
 
-implement(jacobian_eig, _definition, _pull_back)
+implement(jacobian_eig, _definition, _pull_back, unordered=True)
 
 
 def _fake(weight: Tensor, coefficient: Tensor, diagonal: Tensor, left: bool, right: bool) -> Results:

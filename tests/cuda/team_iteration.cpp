@@ -11,7 +11,7 @@ __global__ void iterate(const double* hessenberg, int32_t* info, int batch, int 
   const int teams = Team::teams_per_block(), mine = int(blockIdx.x) * teams + team.index();
   for (int e = team.rank(); e < n * n; e += team.size()) slot[e] = hessenberg[(mine < batch ? mine : batch - 1) * n * n + e];
   team.sync();
-  const int failed = francis<false>(team, Tile<double>{slot, n, n}, Tile<double>{nullptr, n, n}, nullptr);
+  const int failed = francis<false>(team, Tile<double>{slot, n, n}, Tile<double>{nullptr, n, n}, static_cast<Reflector3<double>*>(nullptr));
   if (mine < batch && team.rank() == 0) info[mine] = failed;
 }
 
