@@ -170,6 +170,8 @@ def test_iterations_end(mapping):
 
 
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
-def test_sanitizers_find_nothing(variant):
-    done = simt_library.sanitized(Path(__file__).parent / "cuda_team.py", variant)
+@pytest.mark.parametrize("team", ["warp", "block"])
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_sanitizers_find_nothing(dtype, team, variant):
+    done = simt_library.sanitized(Path(__file__).parent / "cuda_team.py", variant, team, dtype)
     assert done.returncode == 0 and done.stdout.endswith("done\n"), done.stdout[-2000:] + done.stderr[-4000:]
