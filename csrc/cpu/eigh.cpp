@@ -1,18 +1,14 @@
-// spectral_kernels::eigh on CPU tensors: checks, allocation, threads, registration (LibTorch stable ABI).
+// spectral_kernels::eigh_batched on CPU tensors: threads over lane groups (LibTorch stable ABI).
 #include "eigh.h"
 
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/tensor.h>
 
-#include <tuple>
-#include <vector>
-
+#include "../ops/eigenproblem.h"
 #include "parallel.h"
 
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
+using sk::Tensor;
 
 // U native registers per value: two hide the latency of the QL recurrence, as long as the tiles stay in the L2 cache.
 template <class T, int U>
@@ -57,32 +53,15 @@ void run(const Tensor& A, int64_t batch, int n, bool vectors, bool upper, Tensor
     eigh_batch<false, Entry>(a, layout, batch, n, upper, out);
 }
 
-// (..., n, n) -> eigenvalues (..., n) real and ascending, eigenvectors (..., n, n) or (0,), info (...) int32.
 std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& A, bool vectors, bool upper) {
-  const auto sizes = A.sizes();
-  const int64_t dims = A.dim();
-  STD_TORCH_CHECK(dims >= 2 && sizes[dims - 1] == sizes[dims - 2], "spectral_kernels::eigh: expected matrices of shape (..., n, n)");
-  const int64_t n = sizes[dims - 1];
-  STD_TORCH_CHECK(n <= 512, "spectral_kernels::eigh: the SIMD kernel serves n <= 512, got n = ", n);
-  const ScalarType dtype = A.scalar_type();
-  const bool single = dtype == ScalarType::Float || dtype == ScalarType::ComplexFloat;
-  const bool complex = dtype == ScalarType::ComplexFloat || dtype == ScalarType::ComplexDouble;
-  STD_TORCH_CHECK(single || complex || dtype == ScalarType::Double, "spectral_kernels::eigh: expected float32, float64, complex64 or complex128");
-  std::vector<int64_t> batch_shape(sizes.begin(), sizes.begin() + (dims - 2)), shape(sizes.begin(), sizes.end()), values_shape = batch_shape, none{0};
-  values_shape.push_back(n);
-  int64_t batch = 1;
-  for (int64_t s : batch_shape) batch *= s;
-  Tensor w = torch::stable::new_empty(A, values_shape, single ? ScalarType::Float : ScalarType::Double);
-  Tensor v = torch::stable::new_empty(A, vectors ? shape : none);
-  Tensor info = torch::stable::new_empty(A, batch_shape, ScalarType::Int);
-  if (n == 0) torch::stable::zero_(info);
-  if (batch > 0 && n > 0) {
-    auto solve = complex ? (single ? run<sk::Complex, float> : run<sk::Complex, double>)
-                         : (single ? run<sk::Real, float> : run<sk::Real, double>);
-    solve(A, batch, int(n), vectors, upper, w, v, info);
+  const sk::Matrices m("eigh", A);
+  sk::check_size("eigh", "n", m.n, 512);
+  sk::EighTensors out(A, m, vectors);
+  if (!m.empty()) {
+    auto solve = m.complex ? (m.single ? run<sk::Complex, float> : run<sk::Complex, double>) : (m.single ? run<sk::Real, float> : run<sk::Real, double>);
+    solve(A, m.batch.count(), int(m.n), vectors, upper, out.values, out.vectors, out.info);
   }
-  if (vectors) v = torch::stable::transpose(v, -2, -1);
-  return {w, v, info};
+  return out.as_torch_has_them();
 }
 
 }  // namespace

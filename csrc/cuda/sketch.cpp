@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "broadcast.h"
+#include "torch_device.h"
 
 namespace {
 
@@ -39,7 +39,7 @@ const int64_t* integers(const Tensor& t, int64_t length, const char* name) {
 
 // The positions of a tensor (G, ..., m).
 struct Positions {
-  sk::CommonBatch shape;
+  sk::BroadcastShape shape;
   int64_t groups, per_group;
 
   explicit Positions(const Tensor& t) : groups(t.size(0)) {
@@ -54,14 +54,14 @@ sk::FlagsAt flags_of(const std::optional<Tensor>& t, const Tensor& like, const P
   bool same = t->scalar_type() == ScalarType::Bool && t->dim() == like.dim() - 1 + core;
   for (int64_t d = 0; same && d < t->dim(); ++d) same = t->size(d) == like.size(d);
   STD_TORCH_CHECK(same, "spectral_kernels::sketch: expected ", name, " boolean and of the values' shape");
-  return {static_cast<const bool*>(t->const_data_ptr()), positions.shape.strides_of(*t, core), core ? t->stride(t->dim() - 1) : 0};
+  return {static_cast<const bool*>(t->const_data_ptr()), sk::strides_of(*t, core, positions.shape), core ? t->stride(t->dim() - 1) : 0};
 }
 
 template <bool Complex, bool Log, class T>
 cudaError_t run(const Tensor& values, const Positions& positions, const int64_t* rows, const int64_t* repeats, const sk::FlagsAt& valid, const sk::FlagsAt& suspect,
                 const sk::SketchTables& tables, const sk::DeviceSketch& state, int64_t state_rows, cudaStream_t stream) {
   const int64_t last = values.dim() - 1;
-  const sk::SketchInput<T> in{static_cast<const T*>(values.const_data_ptr()), positions.shape.strides_of(values, 1), values.stride(last), positions.groups, positions.per_group,
+  const sk::SketchInput<T> in{static_cast<const T*>(values.const_data_ptr()), sk::strides_of(values, 1, positions.shape), values.stride(last), positions.groups, positions.per_group,
                               values.size(last), rows, repeats, valid, suspect, state_rows, 0};
   return sk::sketch_values<Complex, Log, T>(in, tables, state, stream);
 }
@@ -88,7 +88,7 @@ template <class T>
 cudaError_t hold(const Tensor& delta, const Tensor& rate, const Positions& positions, const int64_t* rows, const sk::FlagsAt& valid, int64_t repeat, const sk::SketchTables& tables,
                  const sk::DeviceSketch& state, int64_t state_rows, cudaStream_t stream) {
   const int64_t last = delta.dim() - 1, step = delta.size(last) == 1 ? 0 : delta.stride(last);
-  const sk::HoldInput<T> in{static_cast<const T*>(delta.const_data_ptr()), positions.shape.strides_of(delta, 1), step, static_cast<const T*>(rate.const_data_ptr()), rate.stride(0),
+  const sk::HoldInput<T> in{static_cast<const T*>(delta.const_data_ptr()), sk::strides_of(delta, 1, positions.shape), step, static_cast<const T*>(rate.const_data_ptr()), rate.stride(0),
                             rate.stride(1), positions.groups, positions.per_group, rate.size(0), rate.size(1), repeat, rows, valid, state_rows, 0};
   return sk::sketch_zero_order_hold<T>(in, tables, state, stream);
 }

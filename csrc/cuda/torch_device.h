@@ -1,15 +1,12 @@
-// What ops on CUDA tensors need of torch besides its stable ABI for tensors: the current stream, errors, strides.
+// What ops on CUDA tensors need of torch besides its stable ABI for tensors: the current stream, workspace, errors; tensors as sources and sinks.
 #pragma once
 #include <dlfcn.h>
 #include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 
-#include "source.cuh"
+#include "../ops/eigenproblem.h"
+#include "eig.h"
 
 namespace sk {
-
-using torch::stable::Tensor;
 
 // A symbol of the torch that is loaded, null where it has none: a library that named a CUDA symbol would not load beside a CPU build.
 inline void* torch_symbol(const char* name) {
@@ -49,37 +46,57 @@ void run_on_device(const char* op, const Tensor& t, Launch&& launch) {
   STD_TORCH_CHECK(error == cudaSuccess, "spectral_kernels::", op, ": CUDA error: ", cudaGetErrorString(error));
 }
 
-// Batch axes of t, all but the last `core`, with those that lie as one in memory merged; false where that leaves too many.
-inline bool batch_strides(const Tensor& t, int core, BatchStrides& out) {
-  const auto sizes = t.sizes(), strides = t.strides();
+// The same with workspace: `launch(stream, allocate)`.
+template <class Launch>
+void run_with_workspace(const char* op, const Tensor& t, Launch&& launch) {
+  Tensor workspace = t;
+  run_on_device(op, t, [&](cudaStream_t stream) {
+    return launch(stream, [&](int64_t bytes) {
+      workspace = torch::stable::new_empty(t, {bytes}, ScalarType::Byte);
+      return workspace.mutable_data_ptr();
+    });
+  });
+}
+
+// The batch axes of t as a kernel takes them; false where they are too many.
+inline bool batch_strides(const Tensor& t, int core, const BroadcastShape& batch, BatchStrides& out) {
+  const std::vector<Axis> axes = merged_axes(t, core, batch);
   out = {};
-  for (int64_t d = 0; d < int64_t(sizes.size()) - core; ++d) {
-    if (sizes[d] == 1) continue;
-    if (out.dims > 0 && out.strides[out.dims - 1] == strides[d] * sizes[d]) {
-      out.sizes[out.dims - 1] *= sizes[d];
-      out.strides[out.dims - 1] = strides[d];
-      continue;
-    }
-    if (out.dims == BatchStrides::max_dims) return false;
-    out.sizes[out.dims] = sizes[d];
-    out.strides[out.dims++] = strides[d];
+  if (axes.size() > size_t(BatchStrides::max_dims)) return false;
+  for (const Axis& axis : axes) {
+    out.sizes[out.dims] = axis.size;
+    out.strides[out.dims++] = axis.stride;
   }
   return true;
+}
+
+inline BatchStrides strides_of(const Tensor& t, int core, const BroadcastShape& batch) {
+  BatchStrides out;
+  STD_TORCH_CHECK(batch_strides(t, core, batch, out), "spectral_kernels: expected at most ", int(BatchStrides::max_dims), " batch axes that do not lie as one in memory");
+  return out;
 }
 
 // A tensor (..., n, n) as the matrices of a kernel; `kept` owns the copy that more than max_dims axes need.
 template <class E>
 StridedSource<E> strided_source(const Tensor& t, Tensor& kept) {
   StridedSource<E> source;
+  BroadcastShape batch;
+  batch.add(t, 2);
   kept = t;
-  if (!batch_strides(kept, 2, source.batch)) {
+  if (!batch_strides(kept, 2, batch, source.batch)) {
     kept = torch::stable::contiguous(t);
-    batch_strides(kept, 2, source.batch);
+    batch_strides(kept, 2, batch, source.batch);
   }
   source.data = static_cast<const typename Memory<E>::type*>(kept.const_data_ptr());
   source.row = kept.strides()[kept.dim() - 2];
   source.col = kept.strides()[kept.dim() - 1];
   return source;
+}
+
+template <class T, bool Vectors>
+TensorSink<T, Vectors> tensor_sink(EigTensors& out) {
+  auto pairs = [](Tensor& t) { return t.numel() ? static_cast<Pair<T>*>(t.mutable_data_ptr()) : nullptr; };
+  return {pairs(out.values), pairs(out.right), pairs(out.left), static_cast<int32_t*>(out.info.mutable_data_ptr())};
 }
 
 }  // namespace sk

@@ -1,5 +1,5 @@
 // Batched eig, a thread per matrix, for the emulation.  REAL, COMPONENTS and VECTORS choose the kernels; SIZE one of them, else all sizes.
-#include "cuda/eig_launch.h"
+#include "cuda/thread_launch.h"
 
 using T = REAL;
 using E = std::conditional_t<COMPONENTS == 2, sk::Complex<T>, T>;

@@ -1,13 +1,17 @@
-// Operands whose batch axes broadcast against each other.
+// Batch axes of the operands of an op, which broadcast against each other: on every device.
 #pragma once
-#include <vector>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
 
-#include "torch_device.h"
+#include <initializer_list>
+#include <vector>
 
 namespace sk {
 
+using torch::stable::Tensor;
+
 // The common shape of the batch axes of operands, each with so many axes behind them.
-class CommonBatch {
+class BroadcastShape {
  public:
   void add(const Tensor& t, int core) {
     const auto sizes = t.sizes();
@@ -19,6 +23,7 @@ class CommonBatch {
       if (common == 1) common = sizes[d];
     }
   }
+  const std::vector<int64_t>& sizes() const { return sizes_; }
   int64_t count() const {
     int64_t product = 1;
     for (int64_t s : sizes_) product *= s;
@@ -30,29 +35,31 @@ class CommonBatch {
     shape.insert(shape.end(), core);
     return shape;
   }
-  // Where t's item for each of them stands; axes that lie as one in memory are merged.
-  BatchStrides strides_of(const Tensor& t, int core) const {
-    const auto sizes = t.sizes(), strides = t.strides();
-    const int64_t missing = int64_t(sizes_.size()) - (int64_t(sizes.size()) - core);
-    BatchStrides out{};
-    for (int64_t d = 0; d < int64_t(sizes_.size()); ++d) {
-      const int64_t size = sizes_[d], stride = d < missing || sizes[d - missing] == 1 ? 0 : strides[d - missing];
-      if (size == 1) continue;
-      if (out.dims > 0 && out.strides[out.dims - 1] == stride * size) {
-        out.sizes[out.dims - 1] *= size;
-        out.strides[out.dims - 1] = stride;
-        continue;
-      }
-      STD_TORCH_CHECK(out.dims < BatchStrides::max_dims, "spectral_kernels: expected at most ", int(BatchStrides::max_dims), " batch axes that do not lie as one in memory");
-      out.sizes[out.dims] = size;
-      out.strides[out.dims++] = stride;
-    }
-    return out;
-  }
 
  private:
   std::vector<int64_t> sizes_;
 };
+
+struct Axis {
+  int64_t size, stride;  // stride 0: the operand has one item for all
+};
+
+// The batch axes of t, which has `core` axes behind them, in a common shape: without those of length 1, and those that lie as one
+// in memory as one.
+inline std::vector<Axis> merged_axes(const Tensor& t, int core, const BroadcastShape& batch) {
+  const auto sizes = t.sizes(), strides = t.strides();
+  const int64_t dims = int64_t(batch.sizes().size()), missing = dims - (int64_t(sizes.size()) - core);
+  std::vector<Axis> axes;
+  for (int64_t d = 0; d < dims; ++d) {
+    const int64_t size = batch.sizes()[d], stride = d < missing || sizes[d - missing] == 1 ? 0 : strides[d - missing];
+    if (size == 1) continue;
+    if (!axes.empty() && axes.back().stride == stride * size)
+      axes.back() = {axes.back().size * size, stride};
+    else
+      axes.push_back({size, stride});
+  }
+  return axes;
+}
 
 // `t` itself where its last `core` axes lie without gaps, else a copy.
 inline Tensor with_dense_core(const Tensor& t, int core) {
