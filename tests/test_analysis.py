@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import socket
@@ -143,6 +144,15 @@ def test_the_command_line(gpt2, tmp_path, capsys):
     assert cli.main(["compare", str(out), str(out / "spectrum.safetensors"), "--titles", "one", "two", "--out", str(tmp_path / "both")]) == 0
     assert "the median |λ| is" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "both").iterdir()} == {"distances.csv", "report.html", "spectrum.csv"}
+
+
+def test_transformers_has_its_own_models_beside_flash_linear_attention(tmp_path):
+    """Which registers classes of its own for Mamba when it is imported."""
+    importlib.import_module("fla.models")
+    for config in (transformers.MambaConfig(), transformers.Mamba2Config()):
+        config.save_pretrained(tmp_path)
+        assert type(transformers.AutoConfig.from_pretrained(tmp_path)) is not type(config)
+        assert type(models.configuration(str(tmp_path))) is type(config)
 
 
 def test_the_commands_of_the_readme(tmp_path, monkeypatch):

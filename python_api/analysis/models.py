@@ -29,12 +29,14 @@ def _transformers() -> Any:
 def configuration(name: str) -> Any:
     """The configuration of a model; those of flash-linear-attention are known where it is installed.
 
+    Of kinds that both know (Mamba, Mamba-2) it is that of transformers, whichever was imported last: the layers of the other need a GPU.
+
     Raises:
         OSError, ValueError: of transformers, where there is no such model, or of no known kind.
     """
     transformers = _transformers()
     try:
-        return transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(name)
     except ValueError:
         try:
             importlib.import_module("fla.models")
@@ -43,6 +45,8 @@ def configuration(name: str) -> Any:
         else:
             return transformers.AutoConfig.from_pretrained(name)
         raise
+    own = getattr(transformers, type(config).__name__, None)
+    return config if own is None or isinstance(config, own) else own.from_pretrained(name)
 
 
 def trained(name: str, config: Any, dtype: str, device: torch.device, device_map: str | None) -> nn.Module:
