@@ -10,7 +10,7 @@ import torch
 
 from spectral_kernels.api import families
 from spectral_kernels.api.capture.calls import Call, Observation, Unsupported, function
-from spectral_kernels.api.capture.scans import initial_state, l2norm, matrix_state, outer, repeated, wide
+from spectral_kernels.api.capture.scans import initial_state, matrix_state, normed, outer, repeated, wide
 from spectral_kernels.api.families._gates import strength
 
 _FLAGS = ("use_gate_in_kernel", "use_qk_l2norm_in_kernel", "use_beta_sigmoid_in_kernel", "allow_neg_eigval")
@@ -23,6 +23,10 @@ def given(call: Call, *names: str) -> dict[str, Any]:
     if not found.get("use_gate_in_kernel"):
         found = {name: value for name, value in found.items() if name not in _GATE}
     return found
+
+
+def _strength(call: Call, family: str, beta: torch.Tensor) -> torch.Tensor:
+    return strength(family, beta.float(), bool(call["use_beta_sigmoid_in_kernel"]), bool(call["allow_neg_eigval"]))
 
 
 def _keys(call: Call) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -44,7 +48,7 @@ def _gated_delta_rule(call: Call) -> Iterator[Observation]:
     if substeps > 1:
         yield from gated_delta_product(call, substeps)
         return
-    g, beta, normed = call["g"], call["beta"], bool(call["use_qk_l2norm_in_kernel"])
+    g, beta = call["g"], call["beta"]
     if beta is None:
         beta = torch.ones(v.shape[:-1], device=v.device)
     if call["gv"] is not None or (call["gk"] is not None and g is not None):
@@ -62,8 +66,8 @@ def _gated_delta_rule(call: Call) -> Iterator[Observation]:
         yield Observation(t, family)
         return
     HV = v.shape[2]
-    write = strength(family, beta.float(), bool(call["use_beta_sigmoid_in_kernel"]), bool(call["allow_neg_eigval"]))
-    q, k = (repeated(l2norm(x.float()) if normed else x.float(), HV) for x in (q, k))
+    q, k = (repeated(x, HV) for x in normed(call["use_qk_l2norm_in_kernel"], q, k))
+    write = _strength(call, family, beta)
     yield Observation(t, family, matrix_state(call, q, outer(k, v, write), scale=call["scale"], initial=initial_state(call)))
 
 
@@ -85,9 +89,8 @@ def gated_delta_product(call: Call, m: int) -> Iterator[Observation]:
     if not call.replayed:
         yield Observation(t, family)
         return
-    normed = bool(call["use_qk_l2norm_in_kernel"])
-    q, k = (l2norm(x.float()) if normed else x.float() for x in (q, k))
-    write = strength(family, beta.float(), bool(call["use_beta_sigmoid_in_kernel"]), bool(call["allow_neg_eigval"]))
+    q, k = normed(call["use_qk_l2norm_in_kernel"], q, k)
+    write = _strength(call, family, beta)
     whole = call.output.shape[1] != k.shape[1]  # whether the kernel gives a row per token
     rows = (lambda x: x) if whole else (lambda x: x[:, m - 1 :: m])  # the last substep of each token has the output
     returned = rows(call.output)
@@ -120,7 +123,7 @@ def _kda(call: Call) -> Iterator[Observation]:
     if not call.replayed:
         yield Observation(t, "kda")
         return
-    write = strength("kda", call["beta"].float(), bool(call["use_beta_sigmoid_in_kernel"]), bool(call["allow_neg_eigval"]))
+    write = _strength(call, "kda", call["beta"])
     HV = v.shape[2]
-    q, k = (repeated(l2norm(x.float()) if call["use_qk_l2norm_in_kernel"] else x.float(), HV) for x in (q, k))
+    q, k = (repeated(x, HV) for x in normed(call["use_qk_l2norm_in_kernel"], q, k))
     yield Observation(t, "kda", matrix_state(call, q, outer(k, v, write), scale=call["scale"], initial=initial_state(call)))

@@ -17,7 +17,7 @@ from spectral_kernels.api.capture.attention import observed
 from spectral_kernels.api.capture.calls import Call, Observation, Unsupported, function
 from spectral_kernels.api.capture.delta_rules import given
 from spectral_kernels.api.capture.replay import POSITIONS, Comparison, Replay
-from spectral_kernels.api.capture.scans import initial_state, l2norm, matrix_state, outer, repeated, wide
+from spectral_kernels.api.capture.scans import initial_state, matrix_state, normed, outer, repeated, wide
 from spectral_kernels.api.transitions import Diagonal, Scalar, Transition
 
 _ROTATED = "keys are rotated by their positions: in coordinates at rest the eigenvalues turn by the rotary angles"
@@ -152,30 +152,30 @@ def _lightnet(call: Call) -> Iterator[Observation]:
 @function("chunk_comba", "fused_recurrent_comba", overwrites=("initial_state",))
 def _comba(call: Call) -> Iterator[Observation]:
     k, v, g, beta, p = (call[name] for name in ("k", "v", "g", "beta", "p"))
-    normed = bool(call["use_qk_l2norm_in_kernel"])
-    t = wide(families.comba(g.float(), k, beta, p, use_qk_l2norm_in_kernel=normed), v.shape[-1])
-    q, k = (l2norm(x.float()) if normed else x for x in (call["q"], k))
+    unit = bool(call["use_qk_l2norm_in_kernel"])
+    t = wide(families.comba(g.float(), k, beta, p, use_qk_l2norm_in_kernel=unit), v.shape[-1])
+    q, k = normed(unit, call["q"], k)
     replay = matrix_state(call, q, outer(repeated(k, v.shape[2]), v, beta), scale=call["scale"], initial=initial_state(call), heads=v.shape[2])
     yield Observation(t, "comba", replay)
 
 
 @function("chunk_gdn2", "fused_recurrent_gdn2", overwrites=("initial_state",))
 def _gdn2(call: Call) -> Iterator[Observation]:
-    k, v, normed = call["k"], call["v"], bool(call["use_qk_l2norm_in_kernel"])
+    k, v = call["k"], call["v"]
     options = given(call, "use_gate_in_kernel", "use_qk_l2norm_in_kernel", "A_log", "dt_bias", "lower_bound")
     t = wide(families.gated_deltanet2(call["g"].float(), k, call["b"], **options), v.shape[-1])
-    q, k = (l2norm(x.float()) if normed else x for x in (call["q"], k))
+    q, k = normed(call["use_qk_l2norm_in_kernel"], call["q"], k)
     replay = matrix_state(call, q, outer(repeated(k, v.shape[2]), call["w"] * v), scale=call["scale"], initial=initial_state(call), heads=v.shape[2])
     yield Observation(t, "gated_deltanet2", replay)
 
 
 @function("chunk_precond_gated_delta_rule", "fused_recurrent_precond_gated_delta_rule", overwrites=("initial_state", "initial_A_state"))
 def _precond_gated_deltanet(call: Call) -> Iterator[Observation]:
-    normed = call.arguments.get("use_qk_l2norm_in_kernel", True)
+    unit = call.arguments.get("use_qk_l2norm_in_kernel", True)
     tensors = [call[name] for name in ("k", "g_atk", "g", "beta_atk", "beta")]
     options = {name: call[name] for name in ("x", "eps", "log_atk_scale", "initial_A_state") if call[name] is not None}
-    t = families.precond_gated_deltanet(*tensors, use_qk_l2norm_in_kernel=normed, **options)
-    yield _preconditioned(call, t, "precond_gated_deltanet", t.k, normed)
+    t = families.precond_gated_deltanet(*tensors, use_qk_l2norm_in_kernel=unit, **options)
+    yield _preconditioned(call, t, "precond_gated_deltanet", t.k, unit)
 
 
 @function("chunk_precond_kda", "fused_recurrent_precond_kda", overwrites=("initial_state", "initial_A_state"))
@@ -189,10 +189,10 @@ def _precond_kda(call: Call) -> Iterator[Observation]:
     yield _preconditioned(call, t, "precond_kda", -t.b / call["beta"][..., None], True)
 
 
-def _preconditioned(call: Call, t: Transition, family: str, key: Tensor, normed: bool) -> Observation:
+def _preconditioned(call: Call, t: Transition, family: str, key: Tensor, unit: bool) -> Observation:
     """What is written is ``beta (M k) v^T``."""
     v = call["v"]
-    q = l2norm(call["q"].float()) if normed else call["q"]
+    (q,) = normed(unit, call["q"])
     replay = matrix_state(call, q, outer(key, v, call["beta"]), scale=call["scale"], initial=initial_state(call), heads=v.shape[2])
     return Observation(wide(t, v.shape[-1]), family, replay)
 
@@ -206,7 +206,7 @@ def _momentum(call: Call) -> Iterator[Observation]:
     if not call.replayed or call["initial_state"] is not None:
         yield Observation(t, "momentum_deltanet")
         return
-    q, k = (l2norm(x.float()) if flags["use_qk_l2norm_in_kernel"] else x for x in (call["q"], k))
+    q, k = normed(flags["use_qk_l2norm_in_kernel"], call["q"], k)
     one = torch.ones_like(call["log_mu"])
     momentum = outer(k, v, one if eta is None else eta)
     step = (one if beta is None else beta).double()
@@ -224,8 +224,7 @@ def _mesa_net(call: Call) -> Iterator[Observation]:
     q, k, v, g, beta, damping = (call[name] for name in ("q", "k", "v", "g", "beta", "lamb"))
     K = k.shape[-1]
     t = wide(families.mesa_net(g.float(), K), K + v.shape[-1])
-    if call["use_qk_l2norm_in_kernel"]:
-        q, k = l2norm(q.float()), l2norm(k.float())
+    q, k = normed(call["use_qk_l2norm_in_kernel"], q, k)
     initial = None if call["h_kk_init"] is None else torch.cat([call["h_kk_init"], call["h_kv_init"]], -1)
 
     def read(s: int, after: Tensor, before: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,11 @@ from spectral_kernels.api.capture.replay import POSITIONS, Replay
 from spectral_kernels.api.transitions import Transition
 
 Structure = TypeVar("Structure", bound=Transition)
+
+
+def normed(on: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Each with rows of length 1 where the kernel was asked to normalise them itself."""
+    return tuple(l2norm(x.float()) if on else x for x in tensors)
 
 
 def l2norm(x: Tensor) -> Tensor:

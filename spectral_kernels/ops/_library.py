@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
-from spectral_kernels import autograd, triton
+from spectral_kernels import autograd, dispatch, triton
 from spectral_kernels._load import load_cpu, load_cuda
 
 CPU_ISA = load_cpu()
@@ -55,7 +55,7 @@ def serve(op: Any, definition: Callable[..., Any]) -> None:
         result = triton.launcher(name)(*args) if triton.available() else NotImplemented
         return definition(*args) if result is NotImplemented else result
 
-    if name in triton.LAUNCHERS and not torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CUDA"):
+    if name in triton.LAUNCHERS and not dispatch.has_kernel(name, "cuda"):
         library.impl(name, on_cuda, "CUDA")
 
 
