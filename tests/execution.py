@@ -3,7 +3,7 @@
     python tests/execution.py --readme README.md         writes the table there
 
 The kernels and their tests are read from the sources: a test runs a kernel if it loads a program of ``tests/cuda`` that includes the kernel's header,
-or (Triton) names the kernel, its module or its op; `test_execution` launches them.  What was done by hand stands in `ptx_runs.csv` and `gpu_runs.csv`.
+or (Triton) gives the kernel's op to the interpreter.  What was done by hand stands in `ptx_runs.csv` and `gpu_runs.csv`.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def emulated_by(kernel: Kernel) -> list[str]:
 
 
 def interpreted_by(kernel: Kernel) -> list[str]:
-    module = Path(kernel.file).stem
-    ops = [op for op, where in triton.LAUNCHERS.items() if where == module]
-    return sorted({test for word in (kernel.name, module, *ops) for test in users(word) if "triton" in test})
+    """The test modules that call an op of the kernel's module under the interpreter: ``interpreted("op", ...)``."""
+    ops = "|".join(op for op, module in triton.LAUNCHERS.items() if module == Path(kernel.file).stem)
+    return sorted(path.stem for path in TESTS.glob("test_triton*.py") if ops and re.search(rf'interpreted\(\s*"({ops})"', path.read_text()))
 
 
 def records(name: str) -> dict[str, list[dict[str, str]]]:

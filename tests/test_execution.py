@@ -1,4 +1,4 @@
-"""The README's table of what was executed how is the one that the sources give, and the tests that it names do launch the kernels."""
+"""The README's table of what was executed how is the one that the sources give, and no kernel is without a test that runs it."""
 
 from __future__ import annotations
 
