@@ -29,7 +29,7 @@ $(VENV)/.native: $(VENV)/.installed $(SOURCES)
 
 # test: everything that needs no GPU, a worker per core
 test: build $(VENV)/.complete
-	$(PY) -m pytest -q -m "not gpu and not thorough" --durations=10 -n auto --dist loadfile
+	$(PY) -m pytest -q -m "not gpu and not thorough" --durations=10 -n auto --dist loadfile --no-loadscope-reorder
 
 # test-thorough: the tests that `make test` leaves out for their length, one after the other
 test-thorough: build $(VENV)/.complete

@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    long = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: item.path not in long)  # files with slow tests first: at the end of a parallel run no worker waits for one of them
     if not torch.cuda.is_available():
         for item in items:
             if "gpu" in item.keywords:

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 NVCC = shutil.which("nvcc")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NVCC is None, reason="nvcc not found")
-@pytest.mark.parametrize("arch", ["80", "90", "100"])
-def test_core_compiles(arch, tmp_path):
-    command = [NVCC, "-std=c++17", "-O1", "-fmad=false", f"-I{ROOT / 'csrc'}", f"-gencode=arch=compute_{arch},code=sm_{arch}"]
-    subprocess.run([*command, "-c", "-o", tmp_path / "core.o", ROOT / "tests" / "cuda" / "core_compiles.cu"], check=True)
+def test_core_compiles(tmp_path):
+    code = "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_100]"  # as in setup.py, the front end runs once
+    subprocess.run([NVCC, "-std=c++17", "-O1", "-fmad=false", f"-I{ROOT / 'csrc'}", code, "-c", "-o", tmp_path / "core.o", ROOT / "tests" / "cuda" / "core_compiles.cu"], check=True)

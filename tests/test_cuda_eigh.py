@@ -134,6 +134,7 @@ def test_the_table_fits_every_gpu():
                 assert t["team"] > 1 or t["entries"] % 2 == 1  # equal places of neighbouring threads lie in different banks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
 def test_sanitizers_find_nothing(variant):
     done = simt_library.sanitized(SCRIPT, variant)

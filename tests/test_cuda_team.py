@@ -172,6 +172,7 @@ def test_iterations_end(mapping):
     assert info.tolist() == [0, 4, 0, 0, 4, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
 @pytest.mark.parametrize("team", ["warp", "block"])
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])

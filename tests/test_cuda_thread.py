@@ -108,6 +108,7 @@ def test_without_balancing():
     assert not np.array_equal(r.eigenvalues, cuda_eig.eig(A).eigenvalues)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
 @pytest.mark.parametrize("dtype, n", [("float32", 4), ("complex128", 3)])
 def test_sanitizers(variant, dtype, n):
