@@ -16,4 +16,5 @@ NVCC = shutil.which("nvcc")
 @pytest.mark.skipif(NVCC is None, reason="nvcc not found")
 def test_core_compiles(tmp_path):
     code = "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_100]"  # as in setup.py, the front end runs once
-    subprocess.run([NVCC, "-std=c++17", "-O1", "-fmad=false", f"-I{ROOT / 'csrc'}", code, "-c", "-o", tmp_path / "core.o", ROOT / "tests" / "cuda" / "core_compiles.cu"], check=True)
+    command = [NVCC, "-std=c++17", "-O1", "-fmad=false", f"-I{ROOT / 'csrc'}", code]
+    subprocess.run([*command, "-c", "-o", tmp_path / "core.o", ROOT / "tests" / "cuda" / "core_compiles.cu"], check=True)
